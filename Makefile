@@ -1,0 +1,33 @@
+# An index of scripts/: every target is one line, and works without make too.
+.PHONY: help build test race format lint fuzz density smoke ci
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## build roost and roost-bench into bin/
+	@scripts/build.sh
+
+test: ## run every test
+	@scripts/test.sh
+
+race: ## run every test under the race detector
+	@scripts/race.sh
+
+format: ## format the code
+	@scripts/format.sh --write
+
+lint: ## run golangci-lint, pinned
+	@scripts/lint.sh
+
+fuzz: ## fuzz every target for 20 s
+	@scripts/fuzz.sh 20s
+
+density: ## measure memory per idle connection against its ceiling
+	@scripts/density-gate.sh
+
+smoke: ## run what README.md promises
+	@scripts/smoke.sh
+
+ci: ## run all that CI runs
+	@bash .ci/run

@@ -1,0 +1,234 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+const (
+	receiveBytes = 256 << 10 // the receive buffer shared by all connections
+	// headroom lies before it: an incomplete frame kept from the last recv is
+	// copied there, so that it and the new bytes can be parsed in one piece. It
+	// is as long as the longest handshake answer, which only read can continue.
+	headroom = maxAnswerBytes
+	// readBudget bounds the full buffers taken from one connection before the others get their turn.
+	readBudget = 4
+	// progressEvery is the pause between two calls of Config.Progress.
+	progressEvery = 100 * time.Millisecond
+)
+
+// Handler gives meaning to what a Client receives. Its methods are called by
+// the goroutine that drives the client and must not block.
+type Handler interface {
+	// Opened is called once per connection, when its handshake is complete.
+	Opened(c *Conn)
+	// Message is called for every complete text or binary message. at is when
+	// recv returned its last byte; payload is valid until Message returns.
+	Message(c *Conn, op byte, payload []byte, at time.Duration)
+	// Ended is called once for every connection that was opened, when its
+	// descriptor is closed. c.CloseCode tells how.
+	Ended(c *Conn)
+}
+
+// Client is a table of connections and the loop that drives them. Use it from
+// one goroutine: NewClient, Open, any number of Drive, CloseAll, Release.
+type Client struct {
+	cfg       Config
+	plan      Plan
+	handler   Handler
+	handshake handshake
+	start     time.Time
+	loop      loop
+
+	conns     []Conn
+	open      int      // connections in stateOpen
+	sockets   int      // slots with a descriptor
+	again     []uint64 // tokens whose read budget ran out before their bytes
+	turn      []uint64 // the again of the turn before
+	free      []*held
+	receive   []byte // headroom, then receiveBytes
+	out       []byte // frames for outConn, not yet written
+	outConn   *Conn
+	maskState uint64
+
+	dialer  dialer
+	closing deadlines // closing handshakes and lingering connections
+	busy    meter
+	tally   tally
+
+	phase      string
+	phaseStart time.Duration
+	phaseCount func() (done, total int64, unit string)
+	progressAt time.Duration
+}
+
+// NewClient makes a client that has no connection yet. plan is NewPlan(cfg).
+// Release must be called in the end.
+func NewClient(cfg Config, plan Plan, handler Handler) (*Client, error) {
+	var random [16]byte
+	rand.Read(random[:])
+	epoll, err := newEpoll()
+	if err != nil {
+		return nil, err
+	}
+	cl := &Client{
+		cfg:       cfg.withDefaults(),
+		plan:      plan,
+		handler:   handler,
+		handshake: newHandshake(binary.LittleEndian.Uint64(random[:8]), plan.host, plan.path, cfg.Header),
+		start:     time.Now(),
+		loop:      epoll,
+		conns:     make([]Conn, cfg.Conns),
+		receive:   make([]byte, headroom+receiveBytes),
+		maskState: binary.LittleEndian.Uint64(random[8:]),
+	}
+	for i := range cl.conns {
+		cl.conns[i].index, cl.conns[i].fd = int32(i), -1
+	}
+	cl.handshake.sample = cfg.SampleKey
+	cl.dialer.init(cl)
+	cl.tally.init()
+	return cl, nil
+}
+
+// Now is the time since the client was made.
+func (cl *Client) Now() time.Duration { return time.Since(cl.start) }
+
+// Conn is the connection in slot i.
+func (cl *Client) Conn(i int) *Conn { return &cl.conns[i] }
+
+// OpenCount is the number of connections open now.
+func (cl *Client) OpenCount() int { return cl.open }
+
+// SetPhase names what happens from now on for Config.Progress. count may be nil.
+func (cl *Client) SetPhase(name string, count func() (done, total int64, unit string)) {
+	cl.phase, cl.phaseStart, cl.phaseCount, cl.progressAt = name, cl.Now(), count, 0
+}
+
+// Drive serves the connections until step says done, or ctx ends, whose error
+// it then returns. step is called before every wait; it may send and close, and
+// returns how long nothing needs it, negative for as long as no event comes.
+func (cl *Client) Drive(ctx context.Context, step func(now time.Duration) (wait time.Duration, done bool)) error {
+	defer context.AfterFunc(ctx, cl.loop.wake)()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		now := cl.Now()
+		wait, done := step(now)
+		wait = sooner(wait, cl.dialer.advance(now))
+		wait = sooner(wait, cl.expire(now))
+		wait = sooner(wait, cl.report(now))
+		cl.flush()
+		if done {
+			return nil
+		}
+		if err := cl.poll(wait); err != nil {
+			return fmt.Errorf("event loop: %w", err)
+		}
+	}
+}
+
+// sooner is the earlier of two waits, where negative means never.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || (b >= 0 && b < a) {
+		return b
+	}
+	return a
+}
+
+// poll waits once and serves what is ready.
+func (cl *Client) poll(wait time.Duration) error {
+	cl.turn, cl.again = cl.again, cl.turn[:0]
+	if len(cl.turn) > 0 {
+		wait = 0
+	}
+	before := cl.Now()
+	events, err := cl.loop.wait(wait)
+	cl.busy.waited += cl.Now() - before
+	if err != nil {
+		return err
+	}
+	for _, token := range cl.turn {
+		if c := cl.lookup(token); c != nil {
+			cl.serve(c, true)
+		}
+	}
+	for i := range events {
+		if c := cl.lookup(events[i].token); c != nil {
+			cl.dispatch(c, &events[i])
+		}
+	}
+	return nil
+}
+
+// lookup finds the connection of a token, nil when the slot has moved on.
+func (cl *Client) lookup(token uint64) *Conn {
+	c := &cl.conns[uint32(token)]
+	if c.token() != token || c.state == stateIdle {
+		return nil
+	}
+	return c
+}
+
+// dispatch acts on one event. The order matters: what was written before comes
+// before answers to what is read now.
+func (cl *Client) dispatch(c *Conn, ev *event) {
+	if c.state == stateConnecting {
+		if !ev.writable && !ev.ended {
+			return
+		}
+		if !cl.connected(c, ev.ended) {
+			return
+		}
+	}
+	if ev.writable && c.Pending() > 0 {
+		cl.writeHeld(c)
+	}
+	if ev.readable {
+		cl.serve(c, ev.ended)
+	}
+}
+
+// serve reads what is there. A short read means that nothing is left and the
+// next arrival makes a new edge, epoll(7) question 9; that does not hold for an
+// end of stream this event has already told of.
+func (cl *Client) serve(c *Conn, ended bool) {
+	for range readBudget {
+		n, full := cl.read(c)
+		if c.state == stateIdle || n == 0 || (!full && !ended) {
+			return
+		}
+	}
+	cl.again = append(cl.again, c.token())
+}
+
+// report calls Config.Progress when it is time and returns the wait until the next call.
+func (cl *Client) report(now time.Duration) time.Duration {
+	if cl.cfg.Progress == nil || cl.phase == "" {
+		return -1
+	}
+	if now >= cl.progressAt {
+		cl.progressAt = now + progressEvery
+		s := Snapshot{Phase: cl.phase, Elapsed: now - cl.phaseStart, Open: cl.open, Conns: cl.cfg.Conns}
+		if cl.phaseCount != nil {
+			s.Done, s.Total, s.Unit = cl.phaseCount()
+		}
+		cl.cfg.Progress(s)
+	}
+	return cl.progressAt - now
+}
+
+// Release closes every descriptor at once, without closing handshakes.
+func (cl *Client) Release() error {
+	cl.dialer.stop()
+	for i := range cl.conns {
+		if cl.conns[i].state != stateIdle {
+			cl.drop(&cl.conns[i])
+		}
+	}
+	return cl.loop.close()
+}

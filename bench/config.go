@@ -1,0 +1,160 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Defaults for the zero values of Config.
+const (
+	DefaultHandshakes       = 512
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultTimeout          = 10 * time.Second
+	DefaultCloseTimeout     = 2 * time.Second
+	DefaultMaxMessageBytes  = 64 << 20
+)
+
+// Config says where a Client connects, how many times, how fast, and when it
+// gives up. The zero value of every field but URL and Conns is useful.
+type Config struct {
+	// URL of the endpoint, ws://host:port/path. TLS (wss) is not supported.
+	URL string
+	// Conns is the number of connections, 1 or more.
+	Conns int
+
+	// Rate of connection attempts per second; 0 is as fast as Handshakes allows.
+	Rate float64
+	// Handshakes bounds the attempts in flight; 0 means DefaultHandshakes.
+	Handshakes int
+	// Sources are the local addresses to connect from: single addresses, all of
+	// which are used, or one prefix such as 127.0.1.0/24, of which as many are
+	// used as needed. Empty spreads over 127.0.0.1, 127.0.0.2 and so on when
+	// the target is an IPv4 loopback address, else leaves it to the kernel.
+	Sources []string
+	// Header has extra request header lines, each "Name: value".
+	Header []string
+	// ZeroMask sends frames with the mask key 0, for servers that do not unmask.
+	// RFC 6455 section 5.3 wants keys that cannot be predicted.
+	ZeroMask bool
+	// SampleKey sends the key of the example in RFC 6455 section 1.3 from every
+	// connection, for servers that give a canned 101 answer. Section 4.1 wants
+	// a random one.
+	SampleKey bool
+
+	// HandshakeTimeout runs from connect to the checked 101 answer; 0 means
+	// DefaultHandshakeTimeout.
+	HandshakeTimeout time.Duration
+	// Timeout ends a phase in which nothing moves any more; 0 means DefaultTimeout.
+	Timeout time.Duration
+	// CloseTimeout bounds the closing handshake; 0 means DefaultCloseTimeout.
+	CloseTimeout time.Duration
+	// MaxMessageBytes bounds one incoming message; 0 means DefaultMaxMessageBytes.
+	MaxMessageBytes int
+
+	// PID of the server, whose memory and processor time are read from /proc;
+	// 0 reads none.
+	PID int
+	// Progress, when set, is called about ten times a second by the goroutine
+	// that drives the client. It must return soon.
+	Progress func(Snapshot)
+}
+
+// Snapshot is the state of a running phase.
+type Snapshot struct {
+	Phase   string        // open, settle, hold, broadcast, echo, churn, close
+	Elapsed time.Duration // since the phase began
+	Open    int           // connections open now
+	Conns   int           // connections asked for
+	Done    int64         // units of the phase done so far
+	Total   int64         // units in all; 0 when unknown
+	Unit    string        // connections, deliveries, echoes, handshakes, milliseconds
+}
+
+// withDefaults fills the zero values.
+func (c Config) withDefaults() Config {
+	setDefault(&c.Handshakes, DefaultHandshakes)
+	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDefault(&c.Timeout, DefaultTimeout)
+	setDefault(&c.CloseTimeout, DefaultCloseTimeout)
+	setDefault(&c.MaxMessageBytes, DefaultMaxMessageBytes)
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate reports every fault at once, joined, or nil.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	if _, err := parseTarget(c.URL); err != nil {
+		faults = append(faults, err)
+	}
+	for _, s := range c.Sources {
+		if err := checkSource(s); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	for _, line := range c.Header {
+		if err := checkHeaderLine(line); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	fault(c.Conns < 1, "connections: %d, want 1 or more", c.Conns)
+	fault(!(c.Rate >= 0), "connect rate: %v per second, want 0 (no limit) or more", c.Rate)
+	fault(c.Handshakes < 0, "handshakes in flight: %d, want 1 or more, or 0 for %d", c.Handshakes, DefaultHandshakes)
+	fault(c.HandshakeTimeout < 0, "handshake timeout: %v, want 0 or more", c.HandshakeTimeout)
+	fault(c.Timeout < 0, "timeout: %v, want 0 or more", c.Timeout)
+	fault(c.CloseTimeout < 0, "close timeout: %v, want 0 or more", c.CloseTimeout)
+	fault(c.MaxMessageBytes < 0, "largest message: %d bytes, want 0 or more", c.MaxMessageBytes)
+	fault(c.PID < 0, "pid: %d, want a process id or 0", c.PID)
+	return errors.Join(faults...)
+}
+
+// parseTarget checks the URL by RFC 6455 section 3.
+func parseTarget(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("url: %w", err)
+	case u.Scheme == "wss":
+		return nil, fmt.Errorf("url: %q: TLS is not supported, use ws://", raw)
+	case u.Scheme != "ws" || u.Hostname() == "":
+		return nil, fmt.Errorf("url: %q, want ws://host:port/path", raw)
+	case u.Fragment != "":
+		return nil, fmt.Errorf("url: %q has a fragment; RFC 6455 section 3 forbids it", raw)
+	}
+	return u, nil
+}
+
+func checkSource(s string) error {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return nil
+	}
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return nil
+	}
+	return fmt.Errorf("source: %q is neither an address nor a prefix such as 127.0.1.0/24", s)
+}
+
+// checkHeaderLine keeps the request well formed: a line break in a value would
+// start another header field (RFC 9110 section 5.5).
+func checkHeaderLine(line string) error {
+	name, _, ok := strings.Cut(line, ":")
+	if !ok || name == "" || strings.ContainsAny(name, " \t") || strings.ContainsAny(line, "\r\n\x00") {
+		return fmt.Errorf("header: %q, want \"Name: value\" on one line", line)
+	}
+	return nil
+}

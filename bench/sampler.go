@@ -1,0 +1,108 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clockTick is the unit of processor times in /proc, proc_pid_stat(5). The
+// kernel shows them in 1/100 s on every architecture Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// ProcessUsage is what a process has used so far.
+type ProcessUsage struct {
+	RSSBytes     int64
+	User, System time.Duration // processor time, in steps of 10 ms
+}
+
+// ReadProcess reads the usage of a process from /proc.
+func ReadProcess(pid int) (ProcessUsage, error) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return ProcessUsage{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	// The second field is the name in parentheses, which may hold anything.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 22 {
+		return ProcessUsage{}, fmt.Errorf("process %d: %s/stat has %d fields", pid, dir, len(fields))
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)   // field 14, utime
+	system, err2 := strconv.ParseInt(fields[12], 10, 64) // field 15, stime
+	pages, err3 := strconv.ParseInt(fields[21], 10, 64)  // field 24, rss
+	if err1 != nil || err2 != nil || err3 != nil {
+		return ProcessUsage{}, fmt.Errorf("process %d: %s/stat is malformed", pid, dir)
+	}
+	usage := ProcessUsage{
+		RSSBytes: pages * int64(os.Getpagesize()),
+		User:     time.Duration(user) * clockTick,
+		System:   time.Duration(system) * clockTick,
+	}
+	if exact, ok := exactRSS(dir); ok {
+		usage.RSSBytes = exact
+	}
+	return usage, nil
+}
+
+// exactRSS walks the page tables: the counter in stat lags behind by up to
+// some hundred pages per processor.
+func exactRSS(dir string) (bytes int64, ok bool) {
+	text, err := os.ReadFile(dir + "/smaps_rollup")
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, found := strings.CutPrefix(line, "Rss:"); found {
+			if kilobytes, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64); err == nil {
+				return kilobytes << 10, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// meter adds up how long the loop has waited.
+type meter struct{ waited time.Duration }
+
+// Mark is a moment in a run, for Client.Since.
+type Mark struct {
+	at, waited, cpu time.Duration
+}
+
+// Load is the client's own effort over a span of time.
+type Load struct {
+	Elapsed time.Duration
+	CPU     time.Duration // processor time of the whole client process
+	Busy    float64       // share of the time in which the loop did not wait, 0 to 1
+}
+
+// Mark notes the present moment.
+func (cl *Client) Mark() Mark {
+	return Mark{at: cl.Now(), waited: cl.busy.waited, cpu: ownCPU()}
+}
+
+// Since is the client's effort since m.
+func (cl *Client) Since(m Mark) Load {
+	elapsed := cl.Now() - m.at
+	load := Load{Elapsed: elapsed, CPU: ownCPU() - m.cpu}
+	if elapsed > 0 {
+		load.Busy = 1 - float64(cl.busy.waited-m.waited)/float64(elapsed)
+	}
+	return load
+}
+
+func ownCPU() time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}

@@ -1,0 +1,166 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Send sends a masked copy of payload as one binary message. Frames for one
+// connection are written together when the loop turns to something else; what
+// the socket does not take is kept, see Conn.Pending. It does nothing unless
+// the connection is open.
+func (cl *Client) Send(c *Conn, payload []byte) {
+	if c.state == stateOpen {
+		cl.sendFrame(c, OpBinary, payload)
+	}
+}
+
+// Close sends a close frame with CloseNormal and waits for the answer in the
+// background, at most Config.CloseTimeout. It does nothing unless the
+// connection is open.
+func (cl *Client) Close(c *Conn) {
+	if c.state != stateOpen {
+		return
+	}
+	cl.sendFrame(c, opClose, binary.BigEndian.AppendUint16(nil, CloseNormal))
+	c.state = stateClosing
+	cl.open--
+	cl.closing.push(c.token(), cl.Now()+cl.cfg.CloseTimeout)
+}
+
+// CloseAll abandons the handshakes in flight, closes every open connection and
+// returns when all have ended, at the latest by their deadline, or when ctx ends.
+func (cl *Client) CloseAll(ctx context.Context) error {
+	cl.StopDialling()
+	for i := range cl.conns {
+		if s := cl.conns[i].state; s == stateConnecting || s == stateHandshaking {
+			cl.dialer.abandon(&cl.conns[i])
+		}
+	}
+	total := int64(cl.sockets)
+	cl.SetPhase("close", func() (int64, int64, string) { return total - int64(cl.sockets), total, "connections" })
+	next := 0
+	return cl.Drive(ctx, func(time.Duration) (time.Duration, bool) {
+		for turn := 0; next < len(cl.conns) && turn < eventsPerWait; next++ {
+			cl.Close(&cl.conns[next])
+			turn++
+		}
+		if next < len(cl.conns) {
+			return 0, false
+		}
+		return -1, cl.sockets == 0
+	})
+}
+
+// sendFrame adds a frame to what is written to c next.
+func (cl *Client) sendFrame(c *Conn, op byte, payload []byte) {
+	if cl.outConn != c {
+		cl.flush()
+		cl.outConn = c
+	}
+	cl.out = appendFrame(cl.out, op, cl.maskKey(), payload)
+}
+
+// maskKey steps a splitmix64 sequence with a random start.
+func (cl *Client) maskKey() uint32 {
+	if cl.cfg.ZeroMask {
+		return 0
+	}
+	cl.maskState += 0x9e3779b97f4a7c15
+	return uint32(mix(cl.maskState))
+}
+
+// flush writes the collected frames.
+func (cl *Client) flush() {
+	c := cl.outConn
+	if c == nil {
+		return
+	}
+	cl.outConn = nil
+	if len(cl.out) > 0 {
+		cl.write(c, cl.out)
+	}
+	cl.out = reusableOut(cl.out)
+}
+
+func reusableOut(b []byte) []byte {
+	if cap(b) > receiveBytes {
+		return nil
+	}
+	return b[:0]
+}
+
+// write sends b, or keeps what the socket does not take. An error is left to
+// recv, which meets it as well and knows how to end a connection.
+func (cl *Client) write(c *Conn, b []byte) {
+	if c.Pending() == 0 {
+		n, errno := send(int(c.fd), b)
+		if errno != 0 && errno != unix.EAGAIN {
+			return
+		}
+		b = b[max(0, n):]
+	}
+	if len(b) > 0 {
+		h := cl.hold(c)
+		h.out = append(h.out, b...)
+	}
+}
+
+// writeHeld continues what the socket did not take before.
+func (cl *Client) writeHeld(c *Conn) {
+	h := c.held
+	n, errno := send(int(c.fd), h.out)
+	if errno == unix.EAGAIN {
+		return
+	}
+	if errno != 0 {
+		n = len(h.out) // recv will tell
+	}
+	h.out = h.out[:copy(h.out, h.out[n:])]
+	cl.settle(c)
+}
+
+// expire ends connections whose closing handshake took too long.
+func (cl *Client) expire(now time.Duration) time.Duration {
+	return cl.closing.expire(cl, now, func(c *Conn) {
+		if c.state == stateClosing || c.state == stateLingering {
+			cl.end(c)
+		}
+	})
+}
+
+// end counts how an opened connection ended and frees its slot.
+func (cl *Client) end(c *Conn) {
+	switch c.state {
+	case stateOpen:
+		c.code = CloseAbnormal
+		cl.tally.closes[CloseAbnormal]++
+		cl.open--
+	case stateClosing:
+		c.code = CloseAbnormal
+		cl.tally.unanswered++
+	}
+	cl.drop(c)
+	cl.handler.Ended(c)
+	cl.dialer.freed(c)
+}
+
+// drop closes the descriptor and empties the slot. The new generation makes
+// every token of the old connection stale.
+func (cl *Client) drop(c *Conn) {
+	if cl.outConn == c {
+		cl.flush()
+	}
+	cl.release(c)
+	if c.fd >= 0 {
+		cl.loop.remove(int(c.fd))
+		unix.Close(int(c.fd))
+		c.fd = -1
+		cl.sockets--
+	}
+	c.state = stateIdle
+	c.generation++
+}

@@ -1,0 +1,237 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/alecthomas/units"
+
+	"roost/conn"
+	"roost/conn/server"
+)
+
+// flags is the command line, one field per flag; config turns it into a
+// server.Config. Values are read leniently: a bad one is kept with its fault, so
+// that all faults are reported at once.
+type flags struct {
+	Listen   []string `group:"Service" default:":8000" placeholder:"HOST:PORT" help:"Addresses to listen on. ':8000' is every address, IPv4 and IPv6; port 0 lets the system choose. Repeat or separate with commas."`
+	Path     string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
+	Handler  choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client; echo returns it to its sender; push takes none and closes with status 1008, for publishing from the back end."`
+	Static   string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page."`
+	Origins  []string `group:"Service" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
+	Subprots []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
+
+	MaxConns     count `group:"Connections" default:"0" placeholder:"N" help:"WebSocket connections served at once; more are answered with 503. 0 means as many as the descriptor limit allows."`
+	MaxHTTPConns count `group:"Connections" name:"max-http-conns" default:"1024" placeholder:"N" help:"Plain HTTP connections served at once; more are answered with 503. 0 means 1024."`
+	Reactors     count `group:"Connections" default:"0" placeholder:"N" help:"Reactors, one epoll instance each. 0 means one per four processors."`
+	Workers      count `group:"Connections" default:"0" placeholder:"N" help:"Workers that read and handle messages. 0 means one per processor."`
+	Shards       count `group:"Connections" default:"0" placeholder:"N" help:"Broadcasters, each serving its part of the connections. 0 means one per processor."`
+	ReadBuffer   size  `group:"Connections" default:"64KiB" placeholder:"BYTES" help:"Read buffer of each worker, and what one connection may read before others get their turn. 0 means 64KiB."`
+
+	MaxMessage     size   `group:"Messages" default:"1MiB" placeholder:"BYTES" help:"Longest message a client may send; a longer one is closed with status 1009. 0 means no limit."`
+	WriteFrames    count  `group:"Messages" name:"write-queue-frames" default:"512" placeholder:"N" help:"Frames that may wait for one slow client. 0 means no limit."`
+	WriteBytes     size   `group:"Messages" name:"write-queue-bytes" default:"1MiB" placeholder:"BYTES" help:"Bytes that may wait for one slow client. 0 means no limit."`
+	SlowConsumer   choice `group:"Messages" default:"close" placeholder:"close|drop" help:"What happens when a client's queue is full: close it with status 1008, or drop the newest frames."`
+	BroadcastQueue count  `group:"Messages" name:"broadcast-queue-frames" default:"1024" placeholder:"N" help:"Frames that may wait to be broadcast; beyond, publishers are read more slowly. 0 means 1024."`
+	BroadcastBytes size   `group:"Messages" name:"broadcast-queue-bytes" default:"4MiB" placeholder:"BYTES" help:"Bytes that may wait to be broadcast. 0 means 4MiB."`
+
+	HandshakeTimeout duration `group:"Time" default:"10s" placeholder:"TIME" help:"How long a client may take for its request. 0 means for ever."`
+	PingInterval     duration `group:"Time" default:"30s" placeholder:"TIME" help:"Silence after which a client is sent a ping; silent for as long again, it is closed. 0 means no pings."`
+	IdleTimeout      duration `group:"Time" default:"0" placeholder:"TIME" help:"Close clients that send no message for this long; pongs do not count. 0 means never."`
+	CloseTimeout     duration `group:"Time" default:"5s" placeholder:"TIME" help:"How long a client may take to answer a close frame. 0 means 5s."`
+	ShutdownTimeout  duration `group:"Time" default:"30s" placeholder:"TIME" help:"How long to wait for clients after SIGTERM or SIGINT; a second signal ends at once. 0 means without limit."`
+
+	LogLevel  choice `group:"Log" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
+	LogFormat choice `group:"Log" default:"text" placeholder:"text|json" help:"Format of the log on standard error."`
+}
+
+const description = `Keeps very many WebSocket connections open and reaches all of them at once.
+
+Without flags it serves a chat page at http://localhost:8000/ and WebSockets at /ws; every message of any client goes to every client.
+
+Sizes take KiB, MiB and GiB, times take ms, s, m and h. Every flag can be set by an environment variable: --max-conns by ROOST_MAX_CONNS.`
+
+// errHelp is returned when help was asked for and printed.
+var errHelp = errors.New("help printed")
+
+// parse reads the command line and the environment. An error names every fault.
+func parse(args []string, stdout io.Writer) (*flags, error) {
+	var f flags
+	helped := false
+	parser, err := kong.New(&f,
+		kong.Name("roost"), kong.Description(description),
+		kong.DefaultEnvars("ROOST"),
+		kong.Writers(stdout, stdout),
+		kong.Exit(func(int) { helped = true }),
+		kong.ValueFormatter(func(v *kong.Value) string {
+			help := v.Help
+			if v.HasDefault {
+				help += " Default " + v.Default + "."
+			}
+			return help + " [" + strings.Join(v.Tag.Envs, ", ") + "]"
+		}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	ctx, err := parser.Parse(args)
+	if helped {
+		return nil, errHelp
+	}
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, flag := range ctx.Model.AllFlags(true)[0] {
+		if v, ok := flag.Target.Addr().Interface().(interface{ fault() error }); ok {
+			if err := v.fault(); err != nil {
+				errs = append(errs, fmt.Errorf("--%s: %w", flag.Name, err))
+			}
+		}
+	}
+	one := func(name string, v choice, of ...string) {
+		if !slices.Contains(of, string(v)) {
+			errs = append(errs, fmt.Errorf("--%s: %q is unknown; want %s", name, v, strings.Join(of, ", ")))
+		}
+	}
+	one("handler", f.Handler, "chat", "echo", "push")
+	one("slow-consumer", f.SlowConsumer, "close", "drop")
+	one("log-level", f.LogLevel, "debug", "info", "warn", "error")
+	one("log-format", f.LogFormat, "text", "json")
+	if f.Static != "" {
+		if st, err := os.Stat(f.Static); err != nil || !st.IsDir() {
+			errs = append(errs, fmt.Errorf("--static: %q is not a folder that can be read", f.Static))
+		}
+	}
+	if err := f.config().Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return &f, errors.Join(errs...)
+}
+
+// config is the server.Config of the flags, without log and HTTP handler.
+func (f *flags) config() server.Config {
+	return server.Config{
+		Listen:               f.Listen,
+		Handler:              f.handler(),
+		Path:                 f.Path,
+		Origins:              f.Origins,
+		Subprotocols:         f.Subprots,
+		MaxConns:             f.MaxConns.n,
+		MaxHTTPConns:         f.MaxHTTPConns.n,
+		Reactors:             f.Reactors.n,
+		Workers:              f.Workers.n,
+		Shards:               f.Shards.n,
+		ReadBuffer:           int(f.ReadBuffer.n),
+		MaxMessage:           orOff(f.MaxMessage.n),
+		WriteQueueFrames:     orOff(f.WriteFrames.n),
+		WriteQueueBytes:      int(orOff(f.WriteBytes.n)),
+		SlowConsumer:         map[choice]conn.SlowConsumer{"drop": conn.Drop}[f.SlowConsumer],
+		BroadcastQueueFrames: f.BroadcastQueue.n,
+		BroadcastQueueBytes:  int(f.BroadcastBytes.n),
+		HandshakeTimeout:     orOff(f.HandshakeTimeout.n),
+		PingInterval:         orOff(f.PingInterval.n),
+		IdleTimeout:          f.IdleTimeout.n,
+		CloseTimeout:         f.CloseTimeout.n,
+	}
+}
+
+// orOff turns a flag's 0, which switches a limit off, into what Config takes for that.
+func orOff[T int | int64 | time.Duration](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+func (f *flags) handler() conn.Handler {
+	switch f.Handler {
+	case "echo":
+		return server.Echo()
+	case "push":
+		return server.Push()
+	}
+	return server.Chat()
+}
+
+// pages is what is served beside the WebSocket.
+func (f *flags) pages(clients func() int) http.Handler {
+	if f.Static != "" {
+		return http.FileServer(http.Dir(f.Static))
+	}
+	return Handler(f.Path, clients)
+}
+
+func (f *flags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // checked by parse
+	options := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// choice is a flag with a fixed set of values.
+type choice string
+
+// lenient is a flag value that remembers its fault.
+type lenient[T any] struct {
+	n   T
+	bad error
+}
+
+func (l *lenient[T]) fault() error { return l.bad }
+
+type (
+	count    struct{ lenient[int] }
+	size     struct{ lenient[int64] }
+	duration struct{ lenient[time.Duration] }
+)
+
+var _ = []encoding.TextUnmarshaler{new(count), new(size), new(duration)}
+
+func (c *count) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 0 {
+		c.bad = fmt.Errorf("%q is not a count; want a whole number, 0 or more", text)
+	}
+	c.n = max(0, n)
+	return nil
+}
+
+func (s *size) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		var b units.Base2Bytes
+		b, err = units.ParseBase2Bytes(string(text))
+		n = int64(b)
+	}
+	if err != nil || n < 0 {
+		s.bad = fmt.Errorf("%q is not a size; want bytes, as in 65536, 64KiB or 1MiB", text)
+	}
+	s.n = max(0, n)
+	return nil
+}
+
+func (d *duration) UnmarshalText(text []byte) error {
+	t, err := time.ParseDuration(string(text))
+	if err != nil || t < 0 {
+		d.bad = fmt.Errorf("%q is not a time; want a number with a unit, as in 500ms, 30s or 5m", text)
+	}
+	d.n = max(0, t)
+	return nil
+}

@@ -1,0 +1,96 @@
+package conn
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"roost/conn/handshake"
+)
+
+// SlowConsumer is what happens to a connection whose outbound queue is full.
+type SlowConsumer uint8
+
+const (
+	// Disconnect closes the connection with status 1008. Its client can reconnect
+	// and knows that it missed something.
+	Disconnect SlowConsumer = iota
+	// Drop drops the newest frame and keeps the connection.
+	Drop
+)
+
+// Config is what all connections of a group have in common: limits, and whom to
+// tell. It is read-only once the first connection exists.
+type Config struct {
+	// Handler serves the connections. Required.
+	Handler Handler
+	// Policy decides on opening handshakes. Required.
+	Policy *handshake.Policy
+	// Log receives panics as errors and the end of each connection at debug level. Required.
+	Log *slog.Logger
+
+	// Blocking says that the Handler may wait. Answers are then not collected
+	// until the end of a run.
+	Blocking bool
+	// MaxMessage is the longest message taken from a client, in bytes over all its
+	// fragments. 0 means no limit.
+	MaxMessage int64
+	// ReadBudget is how many bytes one connection may read before others get
+	// their turn. 0 means one buffer.
+	ReadBudget int
+	// WriteQueueFrames and WriteQueueBytes bound what waits for one connection. A
+	// frame is taken when the queue holds less than both, so the queue may exceed
+	// the bytes by one frame. 0 means no limit.
+	WriteQueueFrames int
+	WriteQueueBytes  int
+	// SlowConsumer is the policy when the queue is full.
+	SlowConsumer SlowConsumer
+
+	// HandshakeTimeout is how long a client may take for its request, counted from
+	// the accept. 0 means for ever.
+	HandshakeTimeout time.Duration
+	// PingInterval is how long a connection may be silent before it is sent a ping;
+	// after as long again without a byte from it, it is closed. 0 means no pings.
+	PingInterval time.Duration
+	// IdleTimeout closes connections that have sent no message (pings and pongs do
+	// not count) for this long. 0 means never.
+	IdleTimeout time.Duration
+	// CloseTimeout is how long the peer has to take our last bytes and close. 0
+	// means for ever.
+	CloseTimeout time.Duration
+
+	// Admit is asked before bytes are read and before each message is delivered.
+	// When it answers false it has called Pause and will see to Resume. Nil means yes.
+	Admit func(*Conn) bool
+	// Seat is asked when a good request is complete. If it answers false the request
+	// is refused with 503. Nil means yes.
+	Seat func() bool
+	// HandOff takes over the descriptor of a connection whose request is not for
+	// the WebSocket path, with all bytes received so far. received is the callee's.
+	// Required.
+	HandOff func(fd int, received []byte)
+	// Gone is told when a connection has reached a terminal state; seated is
+	// whether it had been given a Seat. Required.
+	Gone func(c *Conn, seated bool)
+}
+
+// Group is a set of connections under one Config. Its zero value is not usable.
+type Group struct {
+	Config
+
+	Stats Stats
+	now   atomic.Uint32 // milliseconds; wraps after 49 days
+	start time.Time
+}
+
+// NewGroup returns a Group. config is copied.
+func NewGroup(config Config) *Group {
+	return &Group{Config: config, start: time.Now()}
+}
+
+// Tick sets the clock that connections are stamped with. Deadlines are as exact
+// as Tick is frequent. Reading a coarse clock instead of the system's keeps two
+// clock calls out of every message.
+func (g *Group) Tick(now time.Time) {
+	g.now.Store(uint32(now.Sub(g.start).Milliseconds()))
+}

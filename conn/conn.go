@@ -1,0 +1,158 @@
+//go:build linux
+
+package conn
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"roost/conn/frame"
+	"roost/poller"
+	"roost/poller/socket"
+)
+
+// Conn is one connection. Its methods may be called from any goroutine and at
+// any time, also after its end, except where they say otherwise.
+type Conn struct {
+	// Static after New. reg is written by the poller's rules.
+	reg   poller.Registration
+	group *Group
+
+	// Owned by the goroutine that holds reg.
+	in *inbound // nil unless something is incomplete
+
+	// Owned by the Handler.
+	data any
+
+	mu   sync.Mutex
+	out  *outbound        // guarded by mu; nil when nothing waits and no worker collects
+	code frame.StatusCode // guarded by mu; see CloseInfo
+	why  Reason           // guarded by mu; set when the end begins
+	flag flags            // guarded by mu
+
+	subprotocol int8 // index into the policy's list, -1 none; static once Open
+	pinged      bool // owned by Sweep: a ping was sent and nothing came since
+
+	slot uint32 // owned by the hub
+
+	state atomic.Uint32 // a State; written under mu
+	since atomic.Uint32 // group clock: accepted, last byte read, or close begun, by state
+	spoke atomic.Uint32 // group clock: last message from the peer
+}
+
+// flags are bits of Conn.flag.
+type flags uint8
+
+const (
+	paused   flags = 1 << iota // Pause was called, Resume not yet
+	seated                     // counted by Config.Seat
+	opened                     // OnOpen was called, so OnClose is owed
+	corked                     // a worker runs the connection: out is flushed at the end of the run
+	finSent                    // our last byte is in the kernel and FIN behind it
+	peerDone                   // nothing else will come: end as soon as our last bytes are out
+)
+
+// New returns a connection for fd, which Start gives to the poller.
+func New(g *Group) *Conn {
+	c := &Conn{group: g, subprotocol: -1}
+	now := g.now.Load()
+	c.since.Store(now)
+	c.spoke.Store(now)
+	g.Stats.Handshaking.Add(1)
+	return c
+}
+
+// Start has p watch fd, an accepted non-blocking stream socket, for c, which owns
+// it from now on. received are bytes that were read from fd before; they are
+// handled first. When fd cannot be watched it is closed, the group is told, and
+// the error returned.
+func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
+	if len(received) > 0 {
+		c.in = &inbound{rest: received, unread: true}
+	}
+	if err := p.Register(&c.reg, fd, c); err != nil {
+		socket.Close(fd)
+		c.mu.Lock()
+		c.why = ReasonRegisterFailed
+		c.enter(StateClosed)
+		c.mu.Unlock()
+		c.gone(ReasonRegisterFailed, false)
+		return err
+	}
+	// From here on Sweep may call the registration.
+	c.mu.Lock()
+	switch c.State() {
+	case StateNew:
+		c.enter(StateHandshaking)
+	case StateFailed: // by a shutdown
+		c.reg.Call()
+	}
+	c.mu.Unlock()
+	if len(received) > 0 {
+		c.reg.Call()
+	}
+	return nil
+}
+
+// State tells where the connection is in its life; it may have moved on by the
+// time the caller looks at the answer.
+func (c *Conn) State() State { return State(c.state.Load()) }
+
+// enter moves to a later state. The caller holds mu.
+func (c *Conn) enter(to State) {
+	from := c.State()
+	c.state.Store(uint32(to))
+	c.group.Stats.move(from, to)
+}
+
+// PeerAddr asks the kernel for the peer's address. It is the zero AddrPort when
+// the connection has ended.
+func (c *Conn) PeerAddr() netip.AddrPort {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if fd := c.reg.FD(); fd >= 0 {
+		return socket.PeerAddr(fd)
+	}
+	return netip.AddrPort{}
+}
+
+// Subprotocol is the one agreed on in the handshake, "" for none.
+func (c *Conn) Subprotocol() string {
+	if c.subprotocol < 0 {
+		return ""
+	}
+	return c.group.Policy.Subprotocols[c.subprotocol]
+}
+
+// Data returns what SetData stored. Both are for the Handler, within its methods.
+func (c *Conn) Data() any { return c.data }
+
+// SetData keeps v with the connection.
+func (c *Conn) SetData(v any) { c.data = v }
+
+// Slot is the place of c in the hub, for the hub's use.
+func (c *Conn) Slot() uint32 { return c.slot }
+
+// SetSlot is called by the hub, before Start.
+func (c *Conn) SetSlot(slot uint32) { c.slot = slot }
+
+// Pause stops the reading of further messages until Resume. A message that is
+// being delivered is not affected; what the peer sends fills the socket buffers
+// and slows the peer down. Pausing twice is pausing once.
+func (c *Conn) Pause() {
+	c.mu.Lock()
+	c.flag |= paused
+	c.mu.Unlock()
+}
+
+// Resume undoes Pause.
+func (c *Conn) Resume() {
+	c.mu.Lock()
+	was := c.flag&paused != 0
+	c.flag &^= paused
+	c.mu.Unlock()
+	if was {
+		c.reg.Call()
+	}
+}

@@ -1,0 +1,178 @@
+//go:build linux
+
+package conntest
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// Patience is how long a read may take before the test fails. It is a bound for
+// broken code, not a delay.
+const Patience = 20 * time.Second
+
+// Client is one end of a connection, driven by a test. It is used by one
+// goroutine at a time. Its methods fail the test on errors they do not return.
+type Client struct {
+	net.Conn
+	t  testing.TB
+	br *bufio.Reader
+}
+
+// Connect opens a TCP connection without saying anything.
+func Connect(t testing.TB, addr string) *Client {
+	t.Helper()
+	nc, err := net.DialTimeout("tcp", addr, Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{Conn: nc, t: t, br: bufio.NewReaderSize(nc, 4096)}
+	t.Cleanup(func() { _ = nc.Close() })
+	return c
+}
+
+// Dial opens a WebSocket at path.
+func Dial(t testing.TB, addr, path string, headers ...string) *Client {
+	t.Helper()
+	c := Connect(t, addr)
+	c.Raw([]byte(Request(addr, path, headers...)))
+	c.Accepted()
+	return c
+}
+
+// Request is the head of an opening handshake, with further header lines.
+func Request(host, path string, headers ...string) string {
+	extra := ""
+	for _, h := range headers {
+		extra += h + "\r\n"
+	}
+	return "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n" +
+		"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + extra + "\r\n"
+}
+
+// Accepted reads the answer to Request and fails unless it is the right 101
+// (RFC 6455 section 1.3 has the same key and accept value).
+func (c *Client) Accepted() *http.Response {
+	c.t.Helper()
+	res := c.Response()
+	if res.StatusCode != 101 || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		c.t.Fatalf("handshake answered with %s %v", res.Status, res.Header)
+	}
+	return res
+}
+
+// Response reads an HTTP response.
+func (c *Client) Response() *http.Response {
+	c.t.Helper()
+	c.patience()
+	res, err := http.ReadResponse(c.br, nil)
+	if err != nil {
+		c.t.Fatalf("no HTTP response: %v", err)
+	}
+	return res
+}
+
+func (c *Client) patience() { _ = c.SetDeadline(time.Now().Add(Patience)) }
+
+// Raw sends bytes as they are.
+func (c *Client) Raw(b []byte) {
+	c.t.Helper()
+	c.patience()
+	if _, err := c.Write(b); err != nil {
+		c.t.Fatalf("send: %v", err)
+	}
+}
+
+// Frame is a masked client frame.
+func Frame(fin bool, op ws.OpCode, payload string) []byte {
+	f := ws.MaskFrameWith(ws.NewFrame(op, fin, []byte(payload)), [4]byte{0xa1, 0x5e, 0x07, 0xff})
+	b, err := ws.CompileFrame(f)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// Send sends one whole masked frame.
+func (c *Client) Send(op ws.OpCode, payload string) {
+	c.t.Helper()
+	c.Raw(Frame(true, op, payload))
+}
+
+// Text sends a text message.
+func (c *Client) Text(payload string) { c.t.Helper(); c.Send(ws.OpText, payload) }
+
+// Next reads a frame. The error is what the read returned, io.EOF at the end.
+func (c *Client) Next() (op ws.OpCode, payload []byte, err error) {
+	c.patience()
+	h, err := ws.ReadHeader(c.br)
+	if err != nil {
+		return 0, nil, err
+	}
+	if h.Masked || h.Rsv != 0 || !h.Fin {
+		return 0, nil, fmt.Errorf("server sent a frame it never should: %+v", h)
+	}
+	payload = make([]byte, h.Length)
+	_, err = io.ReadFull(c.br, payload)
+	return h.OpCode, payload, err
+}
+
+// Expect reads a frame and fails unless it is this one.
+func (c *Client) Expect(op ws.OpCode, payload string) {
+	c.t.Helper()
+	got, p, err := c.Next()
+	if err != nil {
+		c.t.Fatalf("want %v %q, got error %v", op, short(payload), err)
+	}
+	if got != op || string(p) != payload {
+		c.t.Fatalf("want %v %q, got %v %q", op, short(payload), got, short(string(p)))
+	}
+}
+
+// ExpectText is Expect for a text message.
+func (c *Client) ExpectText(payload string) { c.t.Helper(); c.Expect(ws.OpText, payload) }
+
+// Closed reads until the server closes TCP and returns the status code of the
+// close frame before it, 0 if there was none. Data after a close frame fails the test.
+func (c *Client) Closed() ws.StatusCode {
+	c.t.Helper()
+	code := ws.StatusCode(0)
+	for {
+		op, p, err := c.Next()
+		switch {
+		case errors.Is(err, io.EOF), err != nil && strings.Contains(err.Error(), "reset by peer"):
+			return code
+		case err != nil:
+			c.t.Fatalf("waiting for the server to close: %v", err)
+		case code != 0:
+			c.t.Fatalf("%v after the close frame", op)
+		case op == ws.OpClose && len(p) == 0:
+			code = ws.StatusNoStatusRcvd
+		case op == ws.OpClose:
+			code = ws.StatusCode(binary.BigEndian.Uint16(p))
+		}
+	}
+}
+
+// CloseFrame is a masked close frame.
+func CloseFrame(code ws.StatusCode, reason string) []byte {
+	return Frame(true, ws.OpClose, string(binary.BigEndian.AppendUint16(nil, uint16(code)))+reason)
+}
+
+func short(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "..."
+	}
+	return s
+}

@@ -1,0 +1,40 @@
+// Package conn is one WebSocket connection, from the accepted descriptor to its
+// close: the opening handshake, messages in, frames out, and the closing handshake.
+//
+// It knows what bytes mean for one connection. It does not know other connections
+// (package conn/hub), when a descriptor is ready (package poller), or where
+// connections come from (package conn/server).
+//
+// # Life of a connection
+//
+// See [State]. A connection owns no goroutine, no buffer and no timer. Bytes are
+// read into the buffer of the worker that runs [Conn.Ready], parsed there in
+// place, and handed to the [Handler] without a copy when a message has arrived
+// whole. What is left of an incomplete frame, head or message is kept in an
+// inbound struct that exists only for that long.
+//
+// Frames go straight to the kernel when nothing waits before them. Otherwise
+// they enter the outbound queue, which exists only for as long as it holds
+// something, is bounded in frames and bytes, and is emptied when epoll reports
+// room. While a worker runs a connection, its answers are collected (corked) and
+// leave in one system call at the end of the run.
+//
+// # Memory of an idle connection
+//
+//	Conn with its Registration          112 B
+//	callback kept by netpoll             16 B
+//	netpoll's map entry               ~  40 B
+//	hub slot                              8 B
+//
+// TestSizes and the density gate keep these figures true.
+//
+// # Locks
+//
+// A -> B means that B may be locked while A is held, never the other way round.
+//
+//	Conn.mu -> netpoll's mutex        (a connection leaves epoll under its write lock)
+//	Conn.mu -> pool.mu                (a write that meets a full buffer may queue the registration)
+//	hub queue mutex -> Conn.mu        (a publisher that has to wait is paused, and resumed)
+//
+// No lock is held while a Handler method runs.
+package conn

@@ -1,0 +1,228 @@
+//go:build linux
+
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"roost/conn"
+)
+
+// Config says how a Hub is built. The zero value is useful.
+type Config struct {
+	// Shards is the number of broadcaster goroutines. 0 means one per processor.
+	Shards int
+	// QueueFrames and QueueBytes bound the FIFO of each shard; beyond either,
+	// publishers are slowed down. 0 means 1,024 frames and 4 MiB.
+	QueueFrames int
+	QueueBytes  int
+	// BatchFrames and BatchBytes bound what is joined for one write. 0 means 256
+	// frames and 64 KiB. A single frame may be larger.
+	BatchFrames int
+	BatchBytes  int
+}
+
+// Validate reports every fault at once.
+func (c Config) Validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"Shards", c.Shards}, {"QueueFrames", c.QueueFrames}, {"QueueBytes", c.QueueBytes},
+		{"BatchFrames", c.BatchFrames}, {"BatchBytes", c.BatchBytes},
+	} {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("hub: %s is %d; want 0 for the default, or more", f.name, f.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.Shards, runtime.GOMAXPROCS(0))
+	def(&c.QueueFrames, 1024)
+	def(&c.QueueBytes, 4<<20)
+	def(&c.BatchFrames, 256)
+	def(&c.BatchBytes, 64<<10)
+	return c
+}
+
+// Hub is a set of connections and its broadcasters. All methods may be called
+// from any goroutine, except where they say otherwise.
+type Hub struct {
+	// Static after New.
+	config Config
+	shards []*shard
+
+	turn atomic.Uint32 // picks the shard of the next Join
+	size atomic.Int64  // connections
+
+	mu      sync.Mutex   // guards the FIFOs of all shards, and what follows
+	room    *sync.Cond   // signalled when congested becomes false, or a FIFO empty
+	waiters []*conn.Conn // paused until there is room, oldest first
+	closed  bool
+
+	congested atomic.Bool // written under mu
+	done      sync.WaitGroup
+}
+
+// New starts the broadcasters of an empty hub. Close ends them.
+func New(config Config) (*Hub, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	h := &Hub{config: config.withDefaults()}
+	h.room = sync.NewCond(&h.mu)
+	for i := range h.config.Shards {
+		s := &shard{hub: h, index: i}
+		s.wake = sync.NewCond(&h.mu)
+		h.shards = append(h.shards, s)
+		h.done.Add(1)
+		go s.run()
+	}
+	return h, nil
+}
+
+// Join gives c a slot. It is called once, before c is started.
+func (h *Hub) Join(c *conn.Conn) {
+	n := uint32(len(h.shards))
+	shard := h.turn.Add(1) % n
+	c.SetSlot(uint32(h.shards[shard].put(c))*n + shard)
+	h.size.Add(1)
+}
+
+// Leave frees the slot of c. It is called once.
+func (h *Hub) Leave(c *conn.Conn) {
+	n := uint32(len(h.shards))
+	h.shards[c.Slot()%n].remove(int(c.Slot() / n))
+	h.size.Add(-1)
+}
+
+// Len is the number of connections that have joined and not left, open or not.
+func (h *Hub) Len() int { return int(h.size.Load()) }
+
+// Cursor remembers how far a walk has come. The zero value stands at the start.
+type Cursor struct{ shard, slot int }
+
+// Walk calls visit for the connections in the next slots at the cursor, looking at
+// about n slots, and reports whether that brought it to the end; the cursor then
+// stands at the start again. A connection that is there for the whole of a walk
+// is visited exactly once. visit runs without a lock.
+func (h *Hub) Walk(cur *Cursor, n int, visit func(*conn.Conn)) (end bool) {
+	var some [stride]*conn.Conn
+	for n > 0 {
+		s := h.shards[cur.shard]
+		k, next := s.list(cur.slot, &some)
+		for _, c := range some[:k] {
+			visit(c)
+		}
+		n -= stride
+		if next >= 0 {
+			cur.slot = next
+			continue
+		}
+		cur.slot = 0
+		if cur.shard++; cur.shard == len(h.shards) {
+			cur.shard = 0
+			return true
+		}
+	}
+	return false
+}
+
+// Each calls visit for every connection, as Walk does.
+func (h *Hub) Each(visit func(*conn.Conn)) {
+	var cur Cursor
+	for !h.Walk(&cur, 1<<20, visit) {
+	}
+}
+
+// Slots is about how many slots a whole walk looks at.
+func (h *Hub) Slots() int {
+	n := 0
+	for _, s := range h.shards {
+		n += s.slots()
+	}
+	return n
+}
+
+// Drain waits until every frame published so far has been handed to every
+// connection, or ctx ends.
+func (h *Hub) Drain(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, h.wakeAll)
+	defer stop()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.pending() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h.room.Wait()
+	}
+	return nil
+}
+
+func (h *Hub) wakeAll() {
+	h.mu.Lock()
+	h.room.Broadcast()
+	h.mu.Unlock()
+}
+
+func (h *Hub) pending() bool {
+	for _, s := range h.shards {
+		if s.fifo.frames > 0 || s.busy {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends the broadcasters after they have sent what was published. Frames
+// published later are refused with [ErrClosed].
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.room.Broadcast()
+	for _, s := range h.shards {
+		s.wake.Signal()
+	}
+	h.mu.Unlock()
+	h.done.Wait()
+}
+
+// Stats is a snapshot of the broadcasters' work.
+type Stats struct {
+	Published  uint64 // frames accepted by Broadcast and BroadcastWait
+	Delivered  uint64 // frames taken by a connection: by the kernel or by its queue
+	Writes     uint64 // hand-overs to a connection, of one or more joined frames
+	Waiting    int    // frames in the longest FIFO now
+	Publishers int    // connections paused until there is room
+}
+
+// Stats may be called at any time.
+func (h *Hub) Stats() Stats {
+	var st Stats
+	h.mu.Lock()
+	st.Published = h.shards[0].fifo.taken + uint64(h.shards[0].fifo.frames)
+	st.Publishers = len(h.waiters)
+	for _, s := range h.shards {
+		st.Waiting = max(st.Waiting, s.fifo.frames)
+	}
+	h.mu.Unlock()
+	for _, s := range h.shards {
+		st.Delivered += s.delivered.Load()
+		st.Writes += s.writes.Load()
+	}
+	return st
+}

@@ -1,0 +1,297 @@
+//go:build linux
+
+package conn
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+
+	"roost/conn/frame"
+	"roost/poller"
+	"roost/poller/socket"
+)
+
+// inbound is what a connection keeps while something is incomplete. The
+// goroutine that holds the registration owns it.
+type inbound struct {
+	parser   frame.Parser
+	rest     []byte // bytes read and not consumed: part of a head, a frame header or a control frame
+	searched int    // how much of rest is known to hold no end of the request head
+	msg      []byte // payload so far of a message that did not arrive whole
+	unread   bool   // rest and the socket may hold more than an event will announce
+}
+
+// Ready runs the connection: it flushes, reads, parses and delivers. It is called
+// by the poller.
+func (c *Conn) Ready(w *poller.Worker, ev poller.Events) poller.Next {
+	s := w.Scratch.(*Scratch)
+	next := c.run(w, s, ev)
+	s.count(&c.group.Stats)
+	if c.uncork(s) {
+		c.end()
+		return poller.Closed
+	}
+	return next
+}
+
+// run is Ready without its end, so that a panic in the handler reaches it.
+func (c *Conn) run(w *poller.Worker, s *Scratch, ev poller.Events) (next poller.Next) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.logPanic(v)
+			c.close(frame.StatusInternalError, "", ReasonHandlerPanic)
+			next = poller.Again // the rest of the input is discarded there
+		}
+	}()
+	if ev&(poller.Writable|poller.Hangup) != 0 {
+		// After a reset a write fails at once, even while reading is paused.
+		c.flush()
+	}
+	if c.State() <= StateOpen {
+		next = c.read(w, s, ev)
+	}
+	if c.State() == StateClosing {
+		// Also when reading has just found the reason to close: the edge of the
+		// peer's FIN may be among those this run was called for.
+		next = c.discard(w)
+	}
+	return next
+}
+
+func (c *Conn) logPanic(v any) {
+	c.group.Log.Error("handler panicked; its connection is closed",
+		"panic", v, "peer", c.PeerAddr().String(), "stack", string(debug.Stack()))
+}
+
+// read moves bytes from the kernel through the parser until there are no more,
+// the budget is spent, or the connection may not go on.
+func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next {
+	buf := w.Buffer
+	budget := max(c.group.ReadBudget, len(buf))
+	// A read shorter than the buffer has emptied the socket, and the next byte
+	// raises an edge (epoll(7)). But the edge of a FIN may have come already, and
+	// after a pause nothing is known: then only the kernel's own word ends the loop.
+	short := ev&^poller.Writable == poller.Readable
+	for {
+		kept := 0
+		if in := c.in; in != nil {
+			kept = len(in.rest)
+			if in.unread {
+				short = false
+				if c.stalled(s) {
+					return poller.Wait
+				}
+				in.unread = false
+				if kept > 0 {
+					// Bytes that were read before the pause come first.
+					if !c.consume(s, buf[:copy(buf, in.rest)]) {
+						return poller.Wait
+					}
+					continue
+				}
+			}
+			copy(buf, in.rest)
+		} else if ev&^poller.Writable == 0 {
+			return poller.Wait // only room to write
+		}
+		n, errno := socket.Recv(c.reg.FD(), buf[kept:])
+		switch {
+		case errno == socket.Again:
+			return poller.Wait
+		case errno != 0:
+			c.fail(ReasonPeerReset)
+			return poller.Wait
+		case n == 0:
+			c.fail(c.eofReason())
+			return poller.Wait
+		}
+		s.bytes += uint64(n)
+		if !c.consume(s, buf[:kept+n]) {
+			return poller.Wait
+		}
+		if short && n < len(buf)-kept {
+			return poller.Wait
+		}
+		if budget -= n; budget <= 0 {
+			return poller.Again
+		}
+	}
+}
+
+func (c *Conn) eofReason() Reason {
+	if c.State() == StateOpen {
+		return ReasonPeerGone
+	}
+	return ReasonHandshakeAbandoned
+}
+
+// consume handles b, all bytes that were read and not consumed so far. It reports
+// whether reading may go on; if not, the reason is in the state, or in.unread.
+func (c *Conn) consume(s *Scratch, b []byte) bool {
+	in := c.in
+	if in == nil {
+		in = &s.in
+		*in = inbound{}
+	}
+	if c.State() < StateOpen {
+		rest, ok := c.shake(s, in, b)
+		if !ok {
+			return c.State() < StateOpen
+		}
+		b = rest
+	}
+	c.since.Store(c.group.now.Load())
+	c.cork(s)
+	rest, ok := c.parse(s, in, b)
+	if c.State() != StateOpen {
+		c.in = nil
+		return false
+	}
+	c.keep(s, in, rest)
+	return ok
+}
+
+// keep stores what is incomplete, or forgets everything when nothing is.
+func (c *Conn) keep(s *Scratch, in *inbound, rest []byte) {
+	if len(rest) == 0 && !in.unread && in.msg == nil && in.parser.AtRest() {
+		c.in = nil
+		*in = inbound{}
+		return
+	}
+	if in == &s.in {
+		in = new(inbound)
+		*in = s.in
+		s.in = inbound{}
+	}
+	in.rest = append(in.rest[:0], rest...)
+	if len(rest) == 0 {
+		in.rest = nil
+	}
+	c.in = in
+}
+
+// parse takes frames off the front of b until it is empty, the last frame is
+// incomplete (ok), or the connection may not go on (!ok). It returns the rest.
+func (c *Conn) parse(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
+	for len(b) > 0 {
+		if c.stalled(s) {
+			in.unread = true
+			return b, false
+		}
+		part, n, complete, err := in.parser.Next(b, c.group.MaxMessage)
+		b = b[n:]
+		if err != nil {
+			c.reject(err)
+			return nil, false
+		}
+		if !complete {
+			return b, true
+		}
+		switch part.Op {
+		case frame.Ping:
+			// RFC 6455 section 5.5.2: a pong carries the ping's application data.
+			_ = c.Write(frame.Pong, part.Data)
+		case frame.Pong:
+			// Having been read is all a pong is for: it moved c.since.
+		case frame.Close:
+			c.peerClose(part.Data)
+			return nil, false
+		default:
+			c.collect(s, in, part)
+		}
+		if c.State() != StateOpen {
+			return nil, false
+		}
+	}
+	return nil, true
+}
+
+// collect delivers a part of a message when it completes one: straight from the
+// worker's buffer if it is the whole, else from what was collected.
+func (c *Conn) collect(s *Scratch, in *inbound, part frame.Part) {
+	payload := part.Data
+	if !part.First || !part.Last {
+		in.msg = append(in.msg, part.Data...)
+		if !part.Last {
+			return
+		}
+		payload, in.msg = in.msg, nil
+	}
+	s.messages++
+	c.spoke.Store(c.group.now.Load())
+	c.group.Handler.OnMessage(c, part.Op, payload)
+}
+
+// stalled reports whether reading has to wait: because the connection is paused,
+// its own answers do not leave, or the group does not admit more. Whatever ends
+// the stall runs the connection again.
+func (c *Conn) stalled(s *Scratch) bool {
+	c.mu.Lock()
+	if c.flag&corked != 0 && c.out.half(c.group) {
+		c.flushLocked()
+	}
+	stalled := c.flag&paused != 0 || c.out.half(c.group)
+	c.mu.Unlock()
+	return stalled || c.group.Admit != nil && !c.group.Admit(c)
+}
+
+// discard reads and forgets what arrives after our last bytes, until the peer
+// closes. Closing with unread bytes would make the kernel send RST, which can
+// destroy our close frame before the peer has read it (RFC 6455 section 7.1.1).
+func (c *Conn) discard(w *poller.Worker) poller.Next {
+	c.in = nil
+	for budget := max(c.group.ReadBudget, len(w.Buffer)); budget > 0; {
+		n, errno := socket.Recv(c.reg.FD(), w.Buffer)
+		switch {
+		case errno == socket.Again:
+			return poller.Wait
+		case errno != 0:
+			c.fail(ReasonNone)
+			return poller.Wait
+		case n == 0:
+			// Our last bytes may still be on their way out: the peer has closed only
+			// its own side.
+			c.mu.Lock()
+			c.flag |= peerDone
+			c.mu.Unlock()
+			return poller.Wait
+		}
+		budget -= n
+	}
+	return poller.Again
+}
+
+// end closes the descriptor and tells everybody. The caller holds the registration.
+func (c *Conn) end() {
+	c.in = nil
+	c.mu.Lock()
+	why, code, flag := c.why, c.code, c.flag
+	if c.State() == StateHandedOff {
+		c.mu.Unlock()
+		c.gone(why, false)
+		return
+	}
+	c.enter(StateClosed)
+	c.out = nil
+	c.reg.Close()
+	c.mu.Unlock()
+	c.gone(why, flag&seated != 0)
+	if flag&opened != 0 {
+		defer func() {
+			if v := recover(); v != nil {
+				c.logPanic(v)
+			}
+		}()
+		c.group.Handler.OnClose(c, CloseInfo{Code: code, Reason: why})
+	}
+}
+
+func (c *Conn) gone(why Reason, seated bool) {
+	g := c.group
+	g.Stats.Ended[why].Add(1)
+	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
+		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "slot", c.slot)
+	}
+	g.Gone(c, seated)
+}

@@ -1,0 +1,32 @@
+//go:build linux
+
+package conn
+
+// Scratch is the memory a worker lends to the connections it runs: see
+// poller.Config.NewScratch. It holds nothing between two runs.
+type Scratch struct {
+	cork     outbound
+	in       inbound
+	response []byte // of the opening handshake
+
+	// Counted here during a run and added to the group's Stats once at its end.
+	messages uint64
+	bytes    uint64
+}
+
+// NewScratch is for poller.Config.NewScratch.
+func NewScratch() any { return new(Scratch) }
+
+// corkKeep is the largest write buffer a worker keeps from one run to the next.
+const corkKeep = 256 << 10
+
+func (s *Scratch) count(st *Stats) {
+	if s.bytes == 0 {
+		return
+	}
+	st.BytesIn.Add(s.bytes)
+	if s.messages > 0 {
+		st.MessagesIn.Add(s.messages)
+	}
+	s.bytes, s.messages = 0, 0
+}

@@ -1,0 +1,90 @@
+//go:build linux
+
+package server
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"roost/conn"
+	"roost/poller"
+	"roost/poller/socket"
+)
+
+// admission counts who is in.
+type admission struct {
+	seats  atomic.Int64  // WebSocket connections that got past their handshake
+	pauses atomic.Uint64 // times that accepting stopped for want of descriptors or memory
+}
+
+// refusals is how many connections beyond MaxConns may be open at once to be
+// answered with 503. Further ones wait in the kernel's backlog.
+const refusals = 1024
+
+func (s *Server) listen(addr string) (*poller.Listener, error) {
+	log := s.config.Log
+	return s.poller.Listen(addr, poller.ListenerConfig{
+		OnAccept: func(fd int) { s.adopt(fd, nil) },
+		Admit: func() bool {
+			return s.config.MaxConns == 0 || s.hub.Len() < s.config.MaxConns+refusals
+		},
+		OnPause: func(errno syscall.Errno) {
+			s.admission.pauses.Add(1)
+			log.Warn("accepting pauses until a descriptor comes free; clients wait in the backlog",
+				"listener", addr, "err", errno.Error(), "connections", s.hub.Len(),
+				"remedy", "raise the descriptor limit (ulimit -n, LimitNOFILE=) or set --max-conns below it")
+		},
+		OnResume: func() {
+			log.Info("accepting again", "listener", addr, "connections", s.hub.Len())
+		},
+	})
+}
+
+// adopt makes a connection of fd, a non-blocking stream socket from which received
+// has been read already.
+func (s *Server) adopt(fd int, received []byte) {
+	if s.draining.Load() {
+		socket.Close(fd)
+		return
+	}
+	// Without TCP_NODELAY frames may be late; that is no reason to refuse. A unix
+	// socket has no such option.
+	_ = socket.SetNoDelay(fd)
+	c := conn.New(s.group)
+	s.hub.Join(c)
+	if err := c.Start(s.poller, fd, received); err != nil {
+		s.config.Log.Warn("connection dropped: the poller cannot watch it", "err", err)
+	}
+}
+
+// seat is asked when a handshake is about to succeed.
+func (s *Server) seat() bool {
+	if n := s.admission.seats.Add(1); s.config.MaxConns > 0 && n > int64(s.config.MaxConns) {
+		s.admission.seats.Add(-1)
+		return false
+	}
+	return true
+}
+
+// gone is told once per connection, when it has reached a terminal state.
+func (s *Server) gone(c *conn.Conn, seated bool) {
+	if seated {
+		s.admission.seats.Add(-1)
+	}
+	s.hub.Leave(c)
+	s.resumeListeners()
+	if s.draining.Load() && s.hub.Len() == 0 {
+		select {
+		case s.empty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// resumeListeners lets accepting go on after a pause. It costs next to nothing
+// when nothing is paused.
+func (s *Server) resumeListeners() {
+	for _, l := range *s.listeners.Load() {
+		l.Resume()
+	}
+}

@@ -1,0 +1,185 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"roost/conn"
+	"roost/conn/handshake"
+)
+
+// Config is everything a server can be told. Except for Listen and Handler the
+// zero value of each field is its default; a limit that can be switched off says how.
+type Config struct {
+	// Listen holds the addresses to accept on, "host:port" each. ":8000" means all
+	// addresses, IPv4 and IPv6; port 0 lets the kernel choose. At least one.
+	Listen []string
+	// Handler serves the WebSocket connections. Required. See [Chat], [Echo], [Push].
+	Handler conn.Handler
+	// Blocking says that the Handler may wait: reactors then never run it, and
+	// Workers bounds how many connections it serves at once.
+	Blocking bool
+	// HTTP serves the requests that are not for Path. Nil answers 404.
+	HTTP http.Handler
+	// Log receives what an operator wants to know. Nil means slog.Default.
+	Log *slog.Logger
+
+	// Path is the request path of WebSockets. "" means "/ws".
+	Path string
+	// Origins are the browser origins admitted beside the server's own host; see
+	// handshake.Policy. Empty means the same host only.
+	Origins []string
+	// Subprotocols are the names the server agrees to; see handshake.Policy.
+	Subprotocols []string
+
+	// MaxConns is the number of WebSocket connections served at once; more are
+	// answered with 503. 0 means as many as there are descriptors.
+	MaxConns int
+	// MaxHTTPConns is the number of connections net/http serves at once; more are
+	// closed. 0 means 1,024.
+	MaxHTTPConns int
+
+	// Reactors is the number of epoll instances. 0 means one for every four processors.
+	Reactors int
+	// Workers is the number of goroutines that run handlers. 0 means one per processor.
+	Workers int
+	// Shards is the number of broadcaster goroutines. 0 means one per processor.
+	Shards int
+	// ReadBuffer is the size of each worker's read buffer in bytes, and what one
+	// connection may read before others get their turn. 0 means 64 KiB.
+	ReadBuffer int
+
+	// MaxMessage is the longest message a client may send, in bytes. 0 means 1 MiB;
+	// a negative number means no limit.
+	MaxMessage int64
+	// WriteQueueFrames and WriteQueueBytes bound what waits for one slow
+	// connection. 0 means 512 frames and 1 MiB; a negative number means no limit.
+	WriteQueueFrames int
+	WriteQueueBytes  int
+	// SlowConsumer is what happens to a connection whose queue is full.
+	SlowConsumer conn.SlowConsumer
+	// BroadcastQueueFrames and BroadcastQueueBytes bound what waits to be broadcast;
+	// beyond, publishers are slowed down. 0 means 1,024 frames and 4 MiB.
+	BroadcastQueueFrames int
+	BroadcastQueueBytes  int
+
+	// HandshakeTimeout is how long a client may take for its request. 0 means 10 s;
+	// a negative duration means for ever.
+	HandshakeTimeout time.Duration
+	// PingInterval is the silence after which a connection is sent a ping; it is
+	// closed when it stays silent for as long again. 0 means 30 s; a negative
+	// duration means no pings.
+	PingInterval time.Duration
+	// IdleTimeout closes connections that send no message for this long; pongs do
+	// not count. 0 means never.
+	IdleTimeout time.Duration
+	// CloseTimeout is how long a client may take to answer a close frame. 0 means 5 s.
+	CloseTimeout time.Duration
+}
+
+// Limits that are not configurable, because nobody needs them to be.
+const (
+	maxHead    = 8 << 10 // bytes of a request head
+	maxHeaders = 100
+)
+
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.HTTP == nil {
+		c.HTTP = http.NotFoundHandler()
+	}
+	def(&c.Path, "/ws")
+	def(&c.MaxHTTPConns, 1024)
+	def(&c.Reactors, max(1, runtime.GOMAXPROCS(0)/4))
+	def(&c.Workers, runtime.GOMAXPROCS(0))
+	def(&c.Shards, runtime.GOMAXPROCS(0))
+	def(&c.ReadBuffer, 64<<10)
+	limit(&c.MaxMessage, 1<<20)
+	limit(&c.WriteQueueFrames, 512)
+	limit(&c.WriteQueueBytes, 1<<20)
+	def(&c.BroadcastQueueFrames, 1024)
+	def(&c.BroadcastQueueBytes, 4<<20)
+	limit(&c.HandshakeTimeout, 10*time.Second)
+	limit(&c.PingInterval, 30*time.Second)
+	def(&c.CloseTimeout, 5*time.Second)
+	return c
+}
+
+// def sets the default of a value for which zero means nothing else.
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// limit is def for limits that a negative value switches off: it becomes the 0 of
+// the packages below.
+func limit[T int | int64 | time.Duration](v *T, d T) {
+	switch {
+	case *v == 0:
+		*v = d
+	case *v < 0:
+		*v = 0
+	}
+}
+
+// Validate reports every fault at once, each with what would be right.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Listen) == 0 {
+		bad("no listen address; give host:port, as in :8000")
+	}
+	if c.Handler == nil {
+		bad("no handler")
+	}
+	d := c.withDefaults()
+	if err := d.policy().Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	between := func(name string, v, least, most int, unit string) {
+		if v < least || v > most {
+			bad("%s: %d is out of range; want %d to %d%s", name, v, least, most, unit)
+		}
+	}
+	between("max connections", d.MaxConns, 0, 1<<30, ", or 0 for as many as there are descriptors")
+	between("max HTTP connections", d.MaxHTTPConns, 1, 1<<20, "")
+	between("reactors", d.Reactors, 1, 1024, ", or 0 for one per four processors")
+	between("workers", d.Workers, 1, 1<<16, ", or 0 for one per processor")
+	between("shards", d.Shards, 1, 1024, ", or 0 for one per processor")
+	between("read buffer", d.ReadBuffer, 1<<10, 64<<20, " bytes")
+	between("broadcast queue frames", d.BroadcastQueueFrames, 1, 1<<24, "")
+	between("broadcast queue bytes", d.BroadcastQueueBytes, 1<<10, 1<<40, "")
+	if d.SlowConsumer > conn.Drop {
+		bad("slow consumer policy %d is unknown", d.SlowConsumer)
+	}
+	for _, t := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"handshake timeout", d.HandshakeTimeout}, {"ping interval", d.PingInterval},
+		{"idle timeout", d.IdleTimeout}, {"close timeout", d.CloseTimeout},
+	} {
+		// The stamps of a connection are milliseconds in 32 bits and wrap.
+		if t.value < 0 || t.value > 7*24*time.Hour || t.value > 0 && t.value < 10*time.Millisecond {
+			bad("%s: %v is out of range; want 10ms to 168h", t.name, t.value)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) policy() *handshake.Policy {
+	return &handshake.Policy{
+		Path: c.Path, Origins: c.Origins, Subprotocols: c.Subprotocols,
+		MaxHead: maxHead, MaxHeaders: maxHeaders,
+	}
+}

@@ -1,0 +1,129 @@
+//go:build linux
+
+package server
+
+import (
+	"context"
+	"time"
+
+	"roost/conn"
+	"roost/conn/hub"
+)
+
+const (
+	// Closes are spread in waves, so that a million clients neither get their close
+	// frame at the same moment nor reconnect elsewhere at once.
+	waveEvery = 20 * time.Millisecond
+	// waveLeast connections per wave: small servers stop without delay.
+	waveLeast = 1000
+)
+
+// Shutdown stops the server gracefully: it stops accepting, sends what has been
+// published, closes every connection with status 1001 in waves and waits for the
+// closing handshakes. When ctx ends first, the connections that are left are
+// closed at once and ctx's error is returned. The waves take half of the time
+// until ctx's deadline at the most.
+//
+// Start cannot be called again. A second Shutdown returns ErrStopped.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.begin() {
+		return ErrStopped
+	}
+	defer s.release()
+	for _, l := range *s.listeners.Load() {
+		l.Close()
+	}
+	httpErr := make(chan error, 1)
+	go func() { httpErr <- s.http.Shutdown(ctx) }()
+	// After an error ctx is over, and what follows falls through to the end.
+	_ = s.hub.Drain(ctx)
+	s.waves(ctx)
+	err := s.awaitEmpty(ctx)
+	if herr := <-httpErr; err == nil {
+		err = herr
+	}
+	return err
+}
+
+// Close stops the server at once: connections are closed without a closing handshake.
+func (s *Server) Close() error {
+	if !s.begin() {
+		return ErrStopped
+	}
+	s.release()
+	return nil
+}
+
+// begin claims the right to stop the server.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped || !s.started {
+		s.stopped = true
+		return false
+	}
+	s.stopped = true
+	s.draining.Store(true)
+	return true
+}
+
+// waves tells every connection to close.
+func (s *Server) waves(ctx context.Context) {
+	wave := waveLeast
+	if deadline, ok := ctx.Deadline(); ok {
+		if n := time.Until(deadline) / 2 / waveEvery; n > 0 {
+			wave = max(wave, s.hub.Slots()/int(n)+1)
+		} else {
+			wave = s.hub.Slots() + 1
+		}
+	}
+	ticker := time.NewTicker(waveEvery)
+	defer ticker.Stop()
+	var cur hub.Cursor
+	for !s.hub.Walk(&cur, wave, (*conn.Conn).Shutdown) {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// awaitEmpty waits until the last connection is gone.
+func (s *Server) awaitEmpty(ctx context.Context) error {
+	for s.hub.Len() > 0 {
+		select {
+		case <-s.empty:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// release ends everything that is left. It is also the way back from half a start.
+func (s *Server) release() {
+	s.draining.Store(true)
+	for _, l := range *s.listeners.Load() {
+		l.Close()
+	}
+	_ = s.http.Close()
+	_ = s.doors.Close()
+	if s.sweeper.stop != nil { // started together with net/http
+		<-s.httpDone
+	}
+	if s.hub != nil && s.poller != nil {
+		s.hub.Each(func(c *conn.Conn) { c.Abort(conn.ReasonShutdown) })
+		// Only workers stand between here and an empty hub, and they do not wait.
+		_ = s.awaitEmpty(context.Background())
+	}
+	s.sweeper.close()
+	if s.hub != nil {
+		s.hub.Close()
+	}
+	if s.poller != nil {
+		if err := s.poller.Close(); err != nil {
+			s.config.Log.Error("closing the poller", "err", err)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+//go:build linux
+
+package server
+
+import (
+	"roost/conn"
+	"roost/conn/frame"
+	"roost/conn/handshake"
+	"roost/conn/hub"
+)
+
+// Chat returns the handler that sends every message of any client to all
+// clients, the sender included, with its opcode.
+func Chat() conn.Handler { return new(chat) }
+
+// Echo returns the handler that sends each message back to its sender.
+func Echo() conn.Handler { return echo{} }
+
+// Push returns the handler for clients that only listen: a message from one
+// closes it with status 1008. Messages come from [Server.Hub].
+func Push() conn.Handler { return push{} }
+
+// Attacher is a Handler that needs the hub. New calls Attach once, before any
+// connection exists.
+type Attacher interface {
+	Attach(*hub.Hub)
+}
+
+// quiet ignores openings and closings.
+type quiet struct{}
+
+func (quiet) OnOpen(*conn.Conn, *handshake.Request) {}
+
+func (quiet) OnClose(*conn.Conn, conn.CloseInfo) {}
+
+type chat struct {
+	quiet
+	hub *hub.Hub // static after Attach
+}
+
+func (h *chat) Attach(hub *hub.Hub) { h.hub = hub }
+
+func (h *chat) OnMessage(_ *conn.Conn, op frame.Opcode, payload []byte) {
+	// ErrBusy cannot happen: connections are not read while the FIFOs are full. The
+	// hub is closed only after the last connection has been told to go.
+	_ = h.hub.Broadcast(frame.Prepare(op, payload))
+}
+
+type echo struct{ quiet }
+
+func (echo) OnMessage(c *conn.Conn, op frame.Opcode, payload []byte) {
+	_ = c.Write(op, payload) // an overflow is handled and counted by the connection
+}
+
+type push struct{ quiet }
+
+func (push) OnMessage(c *conn.Conn, _ frame.Opcode, _ []byte) {
+	c.Refuse("this endpoint takes no messages")
+}

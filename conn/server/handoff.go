@@ -1,0 +1,177 @@
+//go:build linux
+
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"roost/poller/socket"
+)
+
+// handoff is the net.Listener through which connections whose request is not for
+// the WebSocket path reach net/http. There each has a goroutine of its own, so
+// their number is bounded.
+type handoff struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+
+	most    int64
+	open    atomic.Int64
+	refused atomic.Uint64
+}
+
+func newHandoff(most int) *handoff {
+	return &handoff{conns: make(chan net.Conn, most), closed: make(chan struct{}), most: int64(most)}
+}
+
+// busy is the answer to one connection too many (RFC 9110 section 15.6.4).
+const busy = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+
+// give hands fd to net/http, with what was read from it. It owns fd and does not block.
+func (h *handoff) give(fd int, received []byte) error {
+	if h.open.Add(1) > h.most {
+		h.open.Add(-1)
+		h.refused.Add(1)
+		_, _ = socket.Send(fd, []byte(busy))
+		socket.Close(fd)
+		return errors.New("too many HTTP connections")
+	}
+	nc, err := socket.NetConn(fd)
+	if err != nil {
+		h.open.Add(-1)
+		return err
+	}
+	c := &httpConn{Conn: nc, received: received, home: h}
+	select {
+	case <-h.closed:
+		return c.Close()
+	default:
+		h.conns <- c // has room for as many as may be open
+		return nil
+	}
+}
+
+func (h *handoff) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handoff) Close() error {
+	h.once.Do(func() {
+		close(h.closed)
+		for {
+			select {
+			case c := <-h.conns:
+				_ = c.Close()
+			default:
+				return
+			}
+		}
+	})
+	return nil
+}
+
+func (h *handoff) Addr() net.Addr { return &net.TCPAddr{} }
+
+// httpConn is a connection in net/http's hands.
+type httpConn struct {
+	net.Conn
+	received []byte // to be read first; owned by the reader
+	home     *handoff
+	once     sync.Once
+}
+
+func (c *httpConn) Read(p []byte) (int, error) {
+	if len(c.received) > 0 {
+		n := copy(p, c.received)
+		c.received = c.received[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *httpConn) Close() error {
+	c.once.Do(func() { c.home.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// newHTTP returns the net/http server behind the hand-off.
+func (s *Server) newHTTP() *http.Server {
+	return &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == s.config.Path {
+				s.takeBack(w, r)
+				return
+			}
+			s.config.HTTP.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: s.config.HandshakeTimeout,
+		IdleTimeout:       time.Minute,
+		WriteTimeout:      5 * time.Minute,
+		MaxHeaderBytes:    maxHead,
+		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// handOff is conn.Config.HandOff.
+func (s *Server) handOff(fd int, received []byte) {
+	if err := s.doors.give(fd, received); err != nil {
+		s.config.Log.Debug("HTTP connection dropped", "err", err)
+	}
+}
+
+// takeBack returns a connection to the poller when a later request on it is for
+// the WebSocket path. Reverse proxies do that: they keep connections to a back
+// end alive and send upgrades on them. What the request is worth is decided there.
+func (s *Server) takeBack(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+		http.Error(w, "a WebSocket handshake has no body", http.StatusBadRequest)
+		return
+	}
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, "cannot upgrade this connection", http.StatusInternalServerError)
+		return
+	}
+	c, ok := nc.(*httpConn)
+	if !ok {
+		_ = nc.Close()
+		return
+	}
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "%s %s %s\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Proto, r.Host)
+	_ = r.Header.Write(&head) // a bytes.Buffer takes everything
+	head.WriteString("\r\n")
+	_, _ = io.CopyN(&head, rw.Reader, int64(rw.Reader.Buffered()))
+	head.Write(c.received)
+	fd, err := socket.Detach(c.Conn)
+	if err != nil {
+		_ = c.Close()
+		return
+	}
+	c.once.Do(func() { c.home.open.Add(-1) })
+	s.adopt(fd, head.Bytes())
+}
+
+// serveHTTP runs until the hand-off is closed.
+func (s *Server) serveHTTP() {
+	defer close(s.httpDone)
+	if err := s.http.Serve(s.doors); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		s.config.Log.Error("HTTP service has ended", "err", err)
+	}
+}

@@ -1,0 +1,74 @@
+//go:build linux
+
+package server
+
+import (
+	"time"
+
+	"roost/conn"
+	"roost/conn/hub"
+)
+
+// sweeper is the one goroutine behind all deadlines. Every tick it sets the
+// clock of the connections and visits a slice of the slots, so that each
+// connection is looked at several times per deadline and no tick is expensive.
+type sweeper struct {
+	stop chan struct{}
+	done chan struct{}
+}
+
+// Each deadline is met to within 1/sweepsPerDeadline of its length.
+const sweepsPerDeadline = 4
+
+func (w *sweeper) start(s *Server) {
+	w.stop, w.done = make(chan struct{}), make(chan struct{})
+	go w.run(s)
+}
+
+func (w *sweeper) close() {
+	if w.stop != nil {
+		close(w.stop)
+		<-w.done
+	}
+}
+
+func (w *sweeper) run(s *Server) {
+	defer close(w.done)
+	c := s.group.Config
+	always := least(c.PingInterval, c.IdleTimeout)
+	passing := least(c.HandshakeTimeout, c.CloseTimeout)
+	tick := min(max(least(always, passing)/(2*sweepsPerDeadline), 2*time.Millisecond), time.Second)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var cur hub.Cursor
+	summary := newSummary(s)
+	for {
+		select {
+		case <-w.stop:
+			return
+		case now := <-ticker.C:
+			s.group.Tick(now)
+			// Descriptors may have come free elsewhere in the process.
+			s.resumeListeners()
+			summary.log(now)
+			deadline := always
+			if st := &s.group.Stats; st.Handshaking.Load()+st.Closing.Load() > 0 {
+				deadline = least(always, passing)
+			}
+			if deadline == 0 {
+				continue // nothing can expire
+			}
+			pass := deadline / sweepsPerDeadline
+			slots := s.hub.Slots()
+			s.hub.Walk(&cur, int(int64(slots)*int64(tick)/int64(max(pass, tick)))+1, (*conn.Conn).Sweep)
+		}
+	}
+}
+
+// least of the durations that are not 0; 0 when all are.
+func least(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

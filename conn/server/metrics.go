@@ -1,0 +1,109 @@
+//go:build linux
+
+package server
+
+import (
+	"iter"
+	"log/slog"
+	"time"
+
+	"roost/conn"
+	"roost/conn/hub"
+	"roost/poller"
+)
+
+// Stats is a snapshot of everything the server counts. Counters only grow.
+type Stats struct {
+	Handshaking int64 // connections whose request is incomplete
+	Open        int64 // WebSocket connections
+	Closing     int64 // connections that wait for their peer's close
+	HTTP        int64 // connections in net/http's hands
+
+	Opened       uint64               // handshakes that succeeded
+	Ended        [conn.Reasons]uint64 // connections that ended, by reason
+	AcceptPauses uint64               // times that accepting stopped for want of descriptors
+	HTTPRefused  uint64               // connections beyond MaxHTTPConns
+	MessagesIn   uint64               // messages from clients
+	BytesIn      uint64               // bytes from clients: frames and request heads
+	Dropped      uint64               // frames dropped by the slow-consumer policy
+	Hub          hub.Stats            // broadcasting
+	Poller       poller.Stats         // scheduling
+}
+
+// Stats may be called at any time after Start.
+func (s *Server) Stats() Stats {
+	g := &s.group.Stats
+	st := Stats{
+		Handshaking:  g.Handshaking.Load(),
+		Open:         g.Open.Load(),
+		Closing:      g.Closing.Load(),
+		HTTP:         s.doors.open.Load(),
+		Opened:       g.Opened.Load(),
+		AcceptPauses: s.admission.pauses.Load(),
+		HTTPRefused:  s.doors.refused.Load(),
+		MessagesIn:   g.MessagesIn.Load(),
+		BytesIn:      g.BytesIn.Load(),
+		Dropped:      g.Dropped.Load(),
+		Hub:          s.hub.Stats(),
+		Poller:       s.poller.Stats(),
+	}
+	for r := range st.Ended {
+		st.Ended[r] = g.Ended[r].Load()
+	}
+	return st
+}
+
+// Clients is the number of open WebSocket connections.
+func (s *Server) Clients() int { return int(s.group.Stats.Open.Load()) }
+
+// Ended yields the reasons for which connections have ended, with their number,
+// leaving out those that did not occur.
+func (s *Server) Ended() iter.Seq2[conn.Reason, uint64] {
+	return func(yield func(conn.Reason, uint64) bool) {
+		for r := range conn.Reasons {
+			if n := s.group.Stats.Ended[r].Load(); n > 0 && !yield(r, n) {
+				return
+			}
+		}
+	}
+}
+
+// summary tells the log, now and then, what has been cut off and why: one line
+// however many connections it was. Ends that clients chose are not news.
+type summary struct {
+	server *Server
+	last   time.Time
+	ended  [conn.Reasons]uint64
+	drops  uint64
+}
+
+const summaryEvery = 10 * time.Second
+
+func newSummary(s *Server) *summary { return &summary{server: s, last: time.Now()} }
+
+func (m *summary) log(now time.Time) {
+	if now.Sub(m.last) < summaryEvery {
+		return
+	}
+	m.last = now
+	g := &m.server.group.Stats
+	var attrs []any
+	add := func(name string, now uint64, before *uint64) {
+		if now > *before {
+			attrs = append(attrs, slog.Uint64(name, now-*before))
+			*before = now
+		}
+	}
+	for r := range conn.Reasons {
+		switch r {
+		case conn.ReasonPeerClosed, conn.ReasonPeerGone, conn.ReasonPeerReset, conn.ReasonHandedOff,
+			conn.ReasonApplication, conn.ReasonShutdown, conn.ReasonHandshakeAbandoned:
+		default:
+			add(r.String(), g.Ended[r].Load(), &m.ended[r])
+		}
+	}
+	add("frames-dropped", g.Dropped.Load(), &m.drops)
+	if attrs != nil {
+		m.server.config.Log.Warn("connections cut off or frames dropped in the last seconds", attrs...)
+	}
+}

@@ -1,0 +1,186 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"roost/conn"
+	"roost/conn/hub"
+	"roost/poller"
+)
+
+// ErrStopped is returned by Start after Shutdown or Close, or when called twice.
+var ErrStopped = errors.New("server has been started or stopped already")
+
+// Server is a running server. Its methods may be called from any goroutine.
+type Server struct {
+	// Static after New.
+	config Config
+	group  *conn.Group
+	hub    *hub.Hub // nil before Start
+	doors  *handoff
+
+	// Static after Start.
+	poller *poller.Poller
+
+	listeners atomic.Pointer[[]*poller.Listener] // grows during Start
+
+	mu      sync.Mutex
+	started bool // guarded by mu
+	stopped bool // guarded by mu
+
+	admission admission
+	sweeper   sweeper
+	draining  atomic.Bool
+	empty     chan struct{} // signalled when the last connection has gone while draining
+	failed    chan error    // the first error that ends the server by itself
+	http      *http.Server
+	httpDone  chan struct{} // closed when net/http has ended
+}
+
+// New checks config and prepares a server. It opens nothing; a Server that is
+// never started needs no Close.
+func New(config Config) (*Server, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	policy := config.policy()
+	if err := policy.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config:   config,
+		doors:    newHandoff(config.MaxHTTPConns),
+		empty:    make(chan struct{}, 1),
+		failed:   make(chan error, 1),
+		httpDone: make(chan struct{}),
+	}
+	s.listeners.Store(new([]*poller.Listener))
+	s.http = s.newHTTP()
+	s.group = conn.NewGroup(conn.Config{
+		Handler:          config.Handler,
+		Policy:           policy,
+		Log:              config.Log,
+		Blocking:         config.Blocking,
+		MaxMessage:       config.MaxMessage,
+		ReadBudget:       config.ReadBuffer,
+		WriteQueueFrames: config.WriteQueueFrames,
+		WriteQueueBytes:  config.WriteQueueBytes,
+		SlowConsumer:     config.SlowConsumer,
+		HandshakeTimeout: config.HandshakeTimeout,
+		PingInterval:     config.PingInterval,
+		IdleTimeout:      config.IdleTimeout,
+		CloseTimeout:     config.CloseTimeout,
+		Admit:            func(c *conn.Conn) bool { return s.hub.Admit(c) },
+		Seat:             s.seat,
+		HandOff:          s.handOff,
+		Gone:             s.gone,
+	})
+	return s, nil
+}
+
+// Start opens the listeners and returns; connections are served from then on.
+// After an error nothing is left open.
+func (s *Server) Start() (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.stopped {
+		return ErrStopped
+	}
+	defer func() {
+		if err != nil {
+			s.stopped = true
+			s.release()
+		}
+	}()
+	s.started = true
+	c := s.config
+	s.hub, err = hub.New(hub.Config{
+		Shards:      c.Shards,
+		QueueFrames: c.BroadcastQueueFrames,
+		QueueBytes:  c.BroadcastQueueBytes,
+		// One batch must not fill a connection's queue by itself.
+		BatchFrames: half(c.WriteQueueFrames, 256),
+		BatchBytes:  half(c.WriteQueueBytes, 64<<10),
+	})
+	if err != nil {
+		return err
+	}
+	if h, ok := c.Handler.(Attacher); ok {
+		h.Attach(s.hub)
+	}
+	s.poller, err = poller.New(poller.Config{
+		Reactors:   c.Reactors,
+		Workers:    c.Workers,
+		Buffer:     c.ReadBuffer + maxHead,
+		Blocking:   c.Blocking,
+		NewScratch: conn.NewScratch,
+		OnError:    s.fail,
+	})
+	if err != nil {
+		return err
+	}
+	go s.serveHTTP()
+	s.sweeper.start(s)
+	for _, addr := range c.Listen {
+		l, err := s.listen(addr)
+		if err != nil {
+			return err
+		}
+		all := append(slices.Clone(*s.listeners.Load()), l)
+		s.listeners.Store(&all)
+	}
+	return nil
+}
+
+// half of limit, at most most; limit 0 means none.
+func half(limit, most int) int {
+	if limit == 0 {
+		return most
+	}
+	return max(1, min(limit/2, most))
+}
+
+// Addrs are the addresses the server listens on, in the order of Config.Listen.
+func (s *Server) Addrs() []netip.AddrPort {
+	var addrs []netip.AddrPort
+	for _, l := range *s.listeners.Load() {
+		addrs = append(addrs, l.Addr())
+	}
+	return addrs
+}
+
+// Hub is the set of connections, to broadcast to. Nil before Start.
+func (s *Server) Hub() *hub.Hub { return s.hub }
+
+// Failed delivers an error when the server cannot go on: a reactor has ended.
+// The program should call Close and exit.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+func (s *Server) fail(err error) {
+	s.config.Log.Error("a reactor has ended; its connections are lost", "err", err)
+	select {
+	case s.failed <- fmt.Errorf("reactor: %w", err):
+	default:
+	}
+}
+
+// Info is what the server has settled on.
+type Info struct {
+	Reactors int // epoll instances
+	Workers  int // goroutines that run handlers
+	Shards   int // broadcasters
+}
+
+// Info tells the numbers in force, defaults filled in.
+func (s *Server) Info() Info {
+	return Info{Reactors: s.config.Reactors, Workers: s.config.Workers, Shards: s.config.Shards}
+}

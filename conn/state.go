@@ -1,0 +1,125 @@
+package conn
+
+// State is where a connection is in its life. It moves forward only.
+type State uint8
+
+const (
+	// StateNew: accepted, not yet watched by the poller. No deadline applies.
+	StateNew State = iota
+	// StateHandshaking: the request head is incomplete. The handshake deadline applies,
+	// counted from the accept.
+	StateHandshaking
+	// StateOpen: frames flow both ways.
+	StateOpen
+	// StateClosing: our last bytes, a close frame or an HTTP refusal, are queued or sent.
+	// Nothing else will be sent, and what arrives is discarded until the peer
+	// closes. The close deadline applies.
+	StateClosing
+	// StateFailed: the connection is of no more use and waits for a worker to end it.
+	// No byte is read or written any more.
+	StateFailed
+	// StateHandedOff: the descriptor belongs to net/http. Terminal; does not become Closed.
+	StateHandedOff
+	// StateClosed: the descriptor is closed. Terminal.
+	StateClosed
+)
+
+func (s State) String() string {
+	switch s {
+	case StateNew:
+		return "new"
+	case StateHandshaking:
+		return "handshaking"
+	case StateOpen:
+		return "open"
+	case StateClosing:
+		return "closing"
+	case StateFailed:
+		return "failed"
+	case StateHandedOff:
+		return "handed-off"
+	case StateClosed:
+		return "closed"
+	}
+	return "unknown"
+}
+
+// Reason is why a connection ended. It decides nothing by itself: it is the
+// label of the metric, the field in the log and the value given to OnClose.
+type Reason uint8
+
+const (
+	// ReasonNone: the connection has not ended.
+	ReasonNone Reason = iota
+	// ReasonPeerClosed: the peer began the closing handshake.
+	ReasonPeerClosed
+	// ReasonPeerGone: the peer closed the stream without a close frame.
+	ReasonPeerGone
+	// ReasonPeerReset: a read or write failed, by a reset in most cases.
+	ReasonPeerReset
+	// ReasonApplication: Conn.Close was called.
+	ReasonApplication
+	// ReasonPolicy: the handler takes no messages and the peer sent one.
+	ReasonPolicy
+	// ReasonProtocolError: a frame broke RFC 6455.
+	ReasonProtocolError
+	// ReasonInvalidPayload: text or a close reason was not UTF-8.
+	ReasonInvalidPayload
+	// ReasonTooBig: a message exceeded the limit.
+	ReasonTooBig
+	// ReasonSlowConsumer: the outbound queue overflowed.
+	ReasonSlowConsumer
+	// ReasonHandlerPanic: a Handler method panicked.
+	ReasonHandlerPanic
+	// ReasonHandshakeRefused: the request was answered with an HTTP error.
+	ReasonHandshakeRefused
+	// ReasonHandshakeAbandoned: the peer left before its request was complete.
+	ReasonHandshakeAbandoned
+	// ReasonHandshakeTimeout: the request was not complete in time.
+	ReasonHandshakeTimeout
+	// ReasonOverloaded: the server was at its limit of connections (503).
+	ReasonOverloaded
+	// ReasonIdleTimeout: no message came from the peer for too long.
+	ReasonIdleTimeout
+	// ReasonPongTimeout: a ping was not answered.
+	ReasonPongTimeout
+	// ReasonShutdown: the server is stopping.
+	ReasonShutdown
+	// ReasonHandedOff: the descriptor went to net/http.
+	ReasonHandedOff
+	// ReasonRegisterFailed: the poller could not watch the descriptor.
+	ReasonRegisterFailed
+
+	// Reasons is how many there are.
+	Reasons
+)
+
+var reasonNames = [Reasons]string{
+	ReasonNone:               "none",
+	ReasonPeerClosed:         "peer-closed",
+	ReasonPeerGone:           "peer-gone",
+	ReasonPeerReset:          "peer-reset",
+	ReasonApplication:        "application",
+	ReasonPolicy:             "policy",
+	ReasonProtocolError:      "protocol-error",
+	ReasonInvalidPayload:     "invalid-payload",
+	ReasonTooBig:             "too-big",
+	ReasonSlowConsumer:       "slow-consumer",
+	ReasonHandlerPanic:       "handler-panic",
+	ReasonHandshakeRefused:   "handshake-refused",
+	ReasonHandshakeAbandoned: "handshake-abandoned",
+	ReasonHandshakeTimeout:   "handshake-timeout",
+	ReasonOverloaded:         "overloaded",
+	ReasonIdleTimeout:        "idle-timeout",
+	ReasonPongTimeout:        "pong-timeout",
+	ReasonShutdown:           "shutdown",
+	ReasonHandedOff:          "handed-off",
+	ReasonRegisterFailed:     "register-failed",
+}
+
+func (r Reason) String() string {
+	if r < Reasons {
+		return reasonNames[r]
+	}
+	return "unknown"
+}

@@ -1,0 +1,43 @@
+package conn
+
+import "sync/atomic"
+
+// Stats counts what the connections of a group have done. All fields may be read
+// at any time; they only grow, except for the three gauges.
+type Stats struct {
+	Handshaking atomic.Int64 // gauge: accepted, request not complete
+	Open        atomic.Int64 // gauge
+	Closing     atomic.Int64 // gauge: our last bytes are out or queued
+
+	Opened     atomic.Uint64
+	Ended      [Reasons]atomic.Uint64 // by reason
+	MessagesIn atomic.Uint64
+	BytesIn    atomic.Uint64 // bytes of frames and heads, not of TCP
+	Dropped    atomic.Uint64 // frames dropped by the slow-consumer policy Drop
+}
+
+// gauge is the one that counts connections in state st, nil for terminal states.
+func (s *Stats) gauge(st State) *atomic.Int64 {
+	switch st {
+	case StateNew, StateHandshaking:
+		return &s.Handshaking
+	case StateOpen:
+		return &s.Open
+	case StateClosing, StateFailed:
+		return &s.Closing
+	}
+	return nil
+}
+
+func (s *Stats) move(from, to State) {
+	a, b := s.gauge(from), s.gauge(to)
+	if a == b {
+		return
+	}
+	if a != nil {
+		a.Add(-1)
+	}
+	if b != nil {
+		b.Add(1)
+	}
+}

@@ -1,0 +1,6 @@
+package poller
+
+import "errors"
+
+// ErrClosed is returned by Register and Listen after Close.
+var ErrClosed = errors.New("poller is closed")

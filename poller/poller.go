@@ -1,0 +1,161 @@
+//go:build linux
+
+package poller
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Config says how a Poller is built. The zero value is useful.
+type Config struct {
+	// Reactors is the number of epoll instances. 0 means one for every four
+	// processors, and at least one.
+	Reactors int
+	// Workers is the number of goroutines that run handlers. 0 means one per processor.
+	Workers int
+	// Buffer is the size in bytes of each worker's Buffer. 0 means none.
+	Buffer int
+	// Help is how many ready registrations may wait for a worker before reactors
+	// run some themselves. 0 means 4; a negative number means that they never do.
+	Help int
+	// Blocking says that handlers may wait. Reactors then never help, and workers
+	// take one registration at a time.
+	Blocking bool
+	// NewScratch makes the Scratch of one worker; it is called once per worker and
+	// reactor, before any handler runs. Nil means no scratch.
+	NewScratch func() any
+	// OnError is told when a reactor's wait loop has ended by an error: its
+	// connections will see no further event, and the program should end. It is
+	// called from the reactor's goroutine. Required.
+	OnError func(error)
+}
+
+// Validate reports every fault at once.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Reactors < 0 || c.Reactors > 1024 {
+		errs = append(errs, fmt.Errorf("reactors: %d; want 1 to 1024, or 0 for one per four processors", c.Reactors))
+	}
+	if c.Workers < 0 || c.Workers > 1<<16 {
+		errs = append(errs, fmt.Errorf("workers: %d; want 1 to 65536, or 0 for one per processor", c.Workers))
+	}
+	if c.Buffer < 0 {
+		errs = append(errs, fmt.Errorf("buffer: %d bytes; want 0 or more", c.Buffer))
+	}
+	if c.OnError == nil {
+		errs = append(errs, errors.New("OnError is nil; a reactor must be able to report its end"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Reactors == 0 {
+		c.Reactors = max(1, runtime.GOMAXPROCS(0)/4)
+	}
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	if c.Help == 0 {
+		c.Help = 4
+	}
+	if c.Blocking {
+		c.Help = -1
+	}
+	return c
+}
+
+// Poller watches descriptors and runs their handlers. All methods may be called
+// from any goroutine.
+type Poller struct {
+	// Static after New.
+	config   Config
+	reactors []*reactor
+
+	pool pool
+	turn atomic.Uint32 // picks the next reactor
+
+	closeOnce sync.Once
+	closed    atomic.Bool
+	closeErr  error
+}
+
+// New starts the reactors and workers of a poller. Close ends them.
+func New(config Config) (*Poller, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Poller{config: config.withDefaults()}
+	p.pool.size = p.config.Workers
+	p.pool.help = p.config.Help
+	p.pool.batch = batchMost
+	if p.config.Blocking {
+		p.pool.batch = 1
+	}
+	p.pool.wake = sync.NewCond(&p.pool.mu)
+	for range p.config.Reactors {
+		re := &reactor{poller: p, worker: p.newWorker()}
+		ep, err := openEpoll(p.config.OnError)
+		if err != nil {
+			_ = p.Close()
+			return nil, err
+		}
+		re.epoll = ep
+		p.reactors = append(p.reactors, re)
+	}
+	for range p.config.Workers {
+		p.pool.done.Add(1)
+		go p.pool.work(p.newWorker())
+	}
+	return p, nil
+}
+
+func (p *Poller) newWorker() *Worker {
+	w := &Worker{Buffer: make([]byte, p.config.Buffer)}
+	if p.config.NewScratch != nil {
+		w.Scratch = p.config.NewScratch()
+	}
+	return w
+}
+
+// Register gives fd, a non-blocking stream socket, to r and watches it from now
+// on; h.Ready may run before Register returns. r must be new. After an error r is
+// unused and fd is still the caller's.
+func (p *Poller) Register(r *Registration, fd int, h Handler) error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	r.handler = h
+	r.reactor = p.reactors[p.turn.Add(1)%uint32(len(p.reactors))]
+	r.fd = int32(fd)
+	if err := r.reactor.add(r, fd); err != nil {
+		r.fd = -1
+		return fmt.Errorf("register descriptor: %w", err)
+	}
+	return nil
+}
+
+// Reactors and Workers tell the numbers in force.
+func (p *Poller) Reactors() int { return len(p.reactors) }
+
+// Workers tells how many goroutines run handlers.
+func (p *Poller) Workers() int { return p.config.Workers }
+
+// Close ends the reactors, then the workers, after they have run what was
+// queued. Registrations that are still open keep their descriptors: close them
+// first. Close must not be called from a handler.
+func (p *Poller) Close() error {
+	p.closeOnce.Do(func() {
+		p.closed.Store(true)
+		var errs []error
+		for _, re := range p.reactors {
+			errs = append(errs, re.epoll.Close())
+		}
+		p.pool.close()
+		p.closeErr = errors.Join(errs...)
+	})
+	return p.closeErr
+}

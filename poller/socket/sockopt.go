@@ -1,0 +1,45 @@
+//go:build linux
+
+package socket
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// SetNoDelay switches Nagle's algorithm off (tcp(7), TCP_NODELAY): frames are
+// already joined where several wait, so holding one back only adds latency.
+func SetNoDelay(fd int) error {
+	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+}
+
+// LocalAddr returns the address fd is bound to, or the zero AddrPort for
+// descriptors that are not IP sockets.
+func LocalAddr(fd int) netip.AddrPort {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return addrPort(sa)
+}
+
+// PeerAddr returns the peer's address, or the zero AddrPort when fd is not a
+// connected IP socket. IPv4 peers of a dual-stack listener come back as IPv4.
+func PeerAddr(fd int) netip.AddrPort {
+	sa, err := unix.Getpeername(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return addrPort(sa)
+}
+
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}

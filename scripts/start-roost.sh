@@ -1,0 +1,33 @@
+# Sourced by smoke.sh and density-gate.sh: builds both binaries, starts roost on a
+# free port of 127.0.0.1 and returns when it accepts. Sets roost_pid and address,
+# and makes sure that this one process is gone when the script ends.
+# shellcheck shell=bash
+
+start_roost() {
+	scripts/build.sh
+	ulimit -n "$(ulimit -Hn)"
+
+	local port
+	while port=$((20000 + RANDOM % 10000)); accepts "$port"; do :; done # below the kernel's own range
+	address=127.0.0.1:$port
+	bin/roost --listen "$address" &
+	roost_pid=$!
+	trap 'kill "$roost_pid" 2>/dev/null || true' EXIT
+	until accepts "$port"; do
+		kill -0 "$roost_pid" # ends the script when roost did not start
+		sleep 0.1
+	done
+	echo "roost runs as process $roost_pid on $address"
+}
+
+# stop_roost ends it the way an operator does; it must exit with 0.
+stop_roost() {
+	kill -TERM "$roost_pid"
+	wait "$roost_pid"
+	trap - EXIT
+	echo "roost ended with 0 after SIGTERM"
+}
+
+accepts() {
+	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
