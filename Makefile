@@ -20,8 +20,8 @@ format: ## format the code
 lint: ## run golangci-lint, pinned
 	@scripts/lint.sh
 
-fuzz: ## fuzz every target for 20 s
-	@scripts/fuzz.sh 20s
+fuzz: ## fuzz every target with 300,000 inputs
+	@scripts/fuzz.sh
 
 density: ## measure memory per idle connection against its ceiling
 	@scripts/density-gate.sh

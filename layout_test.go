@@ -42,6 +42,7 @@ var apart = []struct{ from, to, because string }{
 	{"bench", "conn", "the judge shares no code with what it judges"},
 	{"bench", "poller", "the judge shares no code with what it judges"},
 	{"cmd/roost-bench", "conn", "the judge shares no code with what it judges"},
+	{"cmd", "conn/conntest", "what tests need stays out of programs"},
 	{"cmd/roost", "bench", "the server carries no load generator"},
 }
 
@@ -55,13 +56,14 @@ type home struct {
 
 var homes = []home{
 	{"github.com/mailru/easygo", []string{"poller"}, "its known faults are worked around in one place, poller/netpoll.go"},
-	{"github.com/gobwas/ws", []string{"conn/frame", "conn/handshake", "bench"}, "the wire format can change hands in two packages; bench needs an opinion of its own"},
+	{"github.com/gobwas/ws", []string{"conn/frame", "conn/handshake", "conn/conntest", "bench"}, "the wire format is known in two packages, and to those who judge it"},
 	{"github.com/nats-io", []string{"conn/cluster"}, "the bus between nodes is exchangeable behind cluster.Bus"},
 	{"github.com/prometheus", []string{"conn/server"}, "the counters are plain numbers; only the server exports them"},
 	{"github.com/alecthomas/kong", []string{"cmd"}, "packages take a Config, flags belong to a program"},
 	{"github.com/alecthomas/units", []string{"cmd"}, "packages take plain numbers, a program reads KiB"},
 	{"github.com/vbauerster/mpb", []string{"cmd"}, "a progress bar belongs to a program"},
 	{"github.com/HdrHistogram", []string{"bench"}, "only the load generator measures latency"},
+	{"go.uber.org/goleak", []string{"conn/conntest"}, "only tests look for leaks"},
 	{"gonum.org/v1/plot", []string{"bench/report"}, "only reports draw"},
 	{"golang.org/x/perf", []string{"bench/report"}, "only reports compare"},
 	{"golang.org/x/sys/unix", []string{"poller", "conn", "bench", "cmd"}, "Linux is the platform"},

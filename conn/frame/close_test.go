@@ -30,7 +30,7 @@ func TestParseClose(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, reason, err := ParseClose([]byte(tt.payload))
-			if code != tt.code || string(reason) != tt.reason || err != tt.err {
+			if code != tt.code || string(reason) != tt.reason || !errors.Is(err, tt.err) {
 				t.Errorf("got %d, %q, %v", code, reason, err)
 			}
 		})
@@ -55,7 +55,7 @@ func TestCloseCodes(t *testing.T) {
 			switch got, _, err := ParseClose(payload); {
 			case tt.valid && (got != StatusCode(code) || err != nil):
 				t.Errorf("%d: got %d, %v", code, got, err)
-			case !tt.valid && err != ErrBadCloseCode:
+			case !tt.valid && !errors.Is(err, ErrBadCloseCode):
 				t.Errorf("%d: got %d, %v", code, got, err)
 			}
 			want := []byte{0x88, 0x00}
@@ -118,7 +118,7 @@ func FuzzClose(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		code, reason, err := ParseClose(b)
 		if len(b) < 2 {
-			if want := map[int]error{1: ErrBadClosePayload}[len(b)]; err != want || reason != nil {
+			if want := map[int]error{1: ErrBadClosePayload}[len(b)]; !errors.Is(err, want) || reason != nil {
 				t.Fatalf("% x: %d, %q, %v", b, code, reason, err)
 			}
 			return
@@ -142,7 +142,7 @@ func FuzzClose(f *testing.F) {
 		if gotErr != nil || !bytes.HasPrefix(b[2:], gotReason) {
 			t.Fatalf("% x: arrives as %d, %q, %v", b, gotCode, gotReason, gotErr)
 		}
-		if err == ErrBadCloseCode {
+		if errors.Is(err, ErrBadCloseCode) {
 			if gotCode != StatusNoStatus {
 				t.Fatalf("% x: arrives with code %d", b, gotCode)
 			}

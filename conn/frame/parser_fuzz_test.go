@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"unicode/utf8"
 
@@ -52,7 +53,7 @@ func reference(in []byte, limit int64) (events []event, code StatusCode, headerC
 		r := bytes.NewReader(in)
 		h, err := ws.ReadHeader(r)
 		switch {
-		case err == ws.ErrHeaderLengthMSB:
+		case errors.Is(err, ws.ErrHeaderLengthMSB):
 			return events, StatusProtocolError, false
 		case err != nil:
 			return events, 0, true

@@ -42,8 +42,8 @@ func (o outcome) String() string {
 // parse plays the caller of a Parser: it delivers the chunks one after the
 // other, keeps what Next says to keep, and checks what Next promises about
 // every part.
-func parse(t testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
-	t.Helper()
+func parse(tb testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
+	tb.Helper()
 	var (
 		kept    []byte
 		stored  Parser // between chunks the parser is a copy
@@ -56,45 +56,45 @@ func parse(t testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
 		for {
 			part, n, ok, err := p.Next(b, maxMessage)
 			if p.AtRest() != (p == Parser{}) {
-				t.Fatalf("AtRest is %v for %+v", p.AtRest(), p)
+				tb.Fatalf("AtRest is %v for %+v", p.AtRest(), p)
 			}
 			if err != nil {
 				if n != 0 || ok || p.AtRest() || !errors.As(err, &out.err) {
-					t.Fatalf("with error %v: n %d, ok %v, at rest %v", err, n, ok, p.AtRest())
+					tb.Fatalf("with error %v: n %d, ok %v, at rest %v", err, n, ok, p.AtRest())
 				}
-				if _, n, ok, again := p.Next(clientFrame(true, Text, testMask, nil), 0); again != err || n != 0 || ok {
-					t.Fatalf("after error %v: n %d, ok %v, error %v", err, n, ok, again)
+				if _, n, ok, again := p.Next(clientFrame(true, Text, testMask, nil), 0); !errors.Is(again, err) || n != 0 || ok {
+					tb.Fatalf("after error %v: n %d, ok %v, error %v", err, n, ok, again)
 				}
 				out.partial, out.parser = string(message), p
 				return out
 			}
 			if n < 0 || n > len(b) || ok && n == 0 {
-				t.Fatalf("n %d of %d bytes, ok %v", n, len(b), ok)
+				tb.Fatalf("n %d of %d bytes, ok %v", n, len(b), ok)
 			}
 			if !ok {
 				kept = b[n:]
 				break
 			}
 			if len(part.Data) != cap(part.Data) {
-				t.Fatalf("data has length %d, capacity %d", len(part.Data), cap(part.Data))
+				tb.Fatalf("data has length %d, capacity %d", len(part.Data), cap(part.Data))
 			}
 			if len(part.Data) > 0 && &part.Data[len(part.Data)-1] != &b[n-1] {
-				t.Fatal("data does not alias the end of the bytes consumed")
+				tb.Fatal("data does not alias the end of the bytes consumed")
 			}
 			b = b[n:]
 			switch {
 			case part.Op.IsControl():
 				if !part.First || !part.Last {
-					t.Fatalf("control part first %v, last %v", part.First, part.Last)
+					tb.Fatalf("control part first %v, last %v", part.First, part.Last)
 				}
 				out.events = append(out.events, event{part.Op, string(part.Data)})
 				continue
 			case part.First != (open == Continuation):
-				t.Fatalf("first is %v while opcode %d is open", part.First, open)
+				tb.Fatalf("first is %v while opcode %d is open", part.First, open)
 			case !part.First && part.Op != open:
-				t.Fatalf("opcode %d while %d is open", part.Op, open)
+				tb.Fatalf("opcode %d while %d is open", part.Op, open)
 			case len(part.Data) == 0 && !part.Last:
-				t.Fatal("empty part that is not the last")
+				tb.Fatal("empty part that is not the last")
 			}
 			open = part.Op
 			message = append(message, part.Data...)
@@ -104,7 +104,7 @@ func parse(t testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
 			}
 		}
 		if len(kept) > MaxLeftover {
-			t.Fatalf("%d bytes to keep", len(kept))
+			tb.Fatalf("%d bytes to keep", len(kept))
 		}
 		stored = p
 	}
@@ -115,8 +115,8 @@ func parse(t testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
 // requireSame compares the outcome of a stream cut into pieces with that of the
 // stream delivered whole. They differ in one thing only: before an error in a
 // payload, a stream in pieces may have handed out more of the message.
-func requireSame(t testing.TB, how string, cut, whole outcome) {
-	t.Helper()
+func requireSame(tb testing.TB, how string, cut, whole outcome) {
+	tb.Helper()
 	same := cut.err == whole.err && cut.parser == whole.parser && cut.leftover == whole.leftover &&
 		len(cut.events) == len(whole.events)
 	for i := 0; same && i < len(cut.events); i++ {
@@ -128,7 +128,7 @@ func requireSame(t testing.TB, how string, cut, whole outcome) {
 		same = same && strings.HasPrefix(cut.partial, whole.partial)
 	}
 	if !same {
-		t.Fatalf("%s:\n got %v\nwant %v", how, cut, whole)
+		tb.Fatalf("%s:\n got %v\nwant %v", how, cut, whole)
 	}
 }
 

@@ -19,13 +19,13 @@ func canBecomeValid(b []byte) bool {
 }
 
 // requireText checks the state after b against unicode/utf8.
-func requireText(t testing.TB, b []byte, state textState) {
-	t.Helper()
+func requireText(tb testing.TB, b []byte, state textState) {
+	tb.Helper()
 	if got, want := state == textBetween, utf8.Valid(b); got != want {
-		t.Fatalf("% x: valid is %v, want %v", b, got, want)
+		tb.Fatalf("% x: valid is %v, want %v", b, got, want)
 	}
 	if got, want := state != textInvalid, canBecomeValid(b); got != want {
-		t.Fatalf("% x: can become valid is %v, want %v", b, got, want)
+		tb.Fatalf("% x: can become valid is %v, want %v", b, got, want)
 	}
 }
 
