@@ -16,6 +16,10 @@ const (
 	headroom = maxAnswerBytes
 	// readBudget bounds the full buffers taken from one connection before the others get their turn.
 	readBudget = 4
+	// lingerTime is how long a server that has answered our close frame may take
+	// to close TCP first, as section 7.1.1 asks of it; then the client does. It
+	// only decides on which side the port stays in TIME_WAIT.
+	lingerTime = 10 * time.Millisecond
 	// progressEvery is the pause between two calls of Config.Progress.
 	progressEvery = 100 * time.Millisecond
 )
@@ -55,7 +59,8 @@ type Client struct {
 	maskState uint64
 
 	dialer  dialer
-	closing deadlines // closing handshakes and lingering connections
+	closing deadlines // of closing handshakes, either side's
+	linger  deadlines // of the server's closing TCP after it has answered our close frame
 	busy    meter
 	tally   tally
 
@@ -117,10 +122,16 @@ func (cl *Client) Drive(ctx context.Context, step func(now time.Duration) (wait 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		// What time brings about comes before step, so that step sees it and
+		// nothing is left that only an event could wake; how long to wait is
+		// asked after step, which may have set deadlines.
 		now := cl.Now()
+		dial := cl.dialer.advance(now)
+		cl.expire(now)
 		wait, done := step(now)
-		wait = sooner(wait, cl.dialer.advance(now))
-		wait = sooner(wait, cl.expire(now))
+		wait = sooner(wait, dial)
+		wait = sooner(wait, cl.closing.next(cl, now))
+		wait = sooner(wait, cl.linger.next(cl, now))
 		wait = sooner(wait, cl.report(now))
 		cl.flush()
 		if done {

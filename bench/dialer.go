@@ -87,7 +87,7 @@ func (d *dialer) done() bool { return d.todo.len() == 0 && d.inFlight == 0 }
 // advance starts what the pace allows, ends what took too long, and returns
 // the wait until it wants to be called again.
 func (d *dialer) advance(now time.Duration) time.Duration {
-	wait := d.waiting.expire(d.cl, now, func(c *Conn) {
+	d.waiting.expire(d.cl, now, func(c *Conn) {
 		switch c.state {
 		case stateConnecting:
 			d.fail(c, ErrConnectTimeout)
@@ -95,16 +95,18 @@ func (d *dialer) advance(now time.Duration) time.Duration {
 			d.fail(c, ErrHandshakeTimeout)
 		}
 	})
+	wait := time.Duration(-1)
 	for n := 0; d.todo.len() > 0 && d.inFlight < d.cl.cfg.Handshakes; n++ {
 		if n == dialsPerTurn {
 			return 0
 		}
 		if due := d.due(); due > now {
-			return sooner(wait, due-now)
+			wait = due - now
+			break
 		}
 		d.dial(&d.cl.conns[d.todo.pop()])
 	}
-	return wait
+	return sooner(wait, d.waiting.next(d.cl, now))
 }
 
 // due is when the next attempt may start.

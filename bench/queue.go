@@ -40,20 +40,22 @@ func (d *deadlines) push(token uint64, due time.Duration) {
 	d.queue.push(deadline{token, due})
 }
 
-// expire calls late for every connection whose time is over, and returns the
-// wait until the next one, negative when there is none. Entries of connections
-// that have ended are skipped; late decides whether the deadline still matters.
-func (d *deadlines) expire(cl *Client, now time.Duration, late func(*Conn)) time.Duration {
+// expire calls late for every connection whose time is over; late decides
+// whether the deadline still matters.
+func (d *deadlines) expire(cl *Client, now time.Duration, late func(*Conn)) {
+	for d.next(cl, now) == 0 {
+		late(cl.lookup(d.pop().token))
+	}
+}
+
+// next is the time until the first deadline, 0 when it is over, negative when
+// there is none. Entries of connections that have ended are dropped on the way.
+func (d *deadlines) next(cl *Client, now time.Duration) time.Duration {
 	for d.len() > 0 {
-		front := d.front()
-		c := cl.lookup(front.token)
-		if c != nil && front.due > now {
-			return front.due - now
+		if front := d.front(); cl.lookup(front.token) != nil {
+			return max(0, front.due-now)
 		}
 		d.pop()
-		if c != nil {
-			late(c)
-		}
 	}
 	return -1
 }

@@ -183,7 +183,8 @@ func (cl *Client) peerClosed(c *Conn, payload []byte) {
 	c.code = code
 	if c.state == stateClosing {
 		cl.tally.answered++
-		c.state = stateLingering // its deadline is that of the closing handshake
+		c.state = stateLingering
+		cl.linger.push(c.token(), cl.Now()+lingerTime)
 		return
 	}
 	cl.tally.closes[int(code)]++

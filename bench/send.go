@@ -123,13 +123,15 @@ func (cl *Client) writeHeld(c *Conn) {
 	cl.settle(c)
 }
 
-// expire ends connections whose closing handshake took too long.
-func (cl *Client) expire(now time.Duration) time.Duration {
-	return cl.closing.expire(cl, now, func(c *Conn) {
+// expire ends connections whose closing took too long.
+func (cl *Client) expire(now time.Duration) {
+	late := func(c *Conn) {
 		if c.state == stateClosing || c.state == stateLingering {
 			cl.end(c)
 		}
-	})
+	}
+	cl.closing.expire(cl, now, late)
+	cl.linger.expire(cl, now, late)
 }
 
 // end counts how an opened connection ended and frees its slot.

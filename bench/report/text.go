@@ -138,6 +138,9 @@ func cost(us *float64, unit string) string {
 	if us == nil {
 		return ""
 	}
+	if *us < 1 {
+		return fmt.Sprintf(", %.3f us per %s", *us, unit)
+	}
 	return fmt.Sprintf(", %.1f us per %s", *us, unit)
 }
 

@@ -170,7 +170,7 @@ func (s *session) serverReport(w work) *bench.ServerReport {
 		RSSOpenBytes:   s.begin.RSSBytes,
 		RSSEndBytes:    s.end.RSSBytes,
 	}
-	if s.res.Hold != nil {
+	if h := s.res.Hold; h != nil && h.Dropped == 0 && s.end.RSSBytes > 0 {
 		report.RSSOpenBytes = s.end.RSSBytes
 	}
 	if opened := s.res.Opening.Opened; opened > 0 && report.RSSOpenBytes > 0 {

@@ -20,7 +20,7 @@ func Echo() conn.Handler { return echo{} }
 // closes it with status 1008. Messages come from [Server.Hub].
 func Push() conn.Handler { return push{} }
 
-// Attacher is a Handler that needs the hub. New calls Attach once, before any
+// Attacher is a Handler that needs the hub. Start calls Attach once, before any
 // connection exists.
 type Attacher interface {
 	Attach(*hub.Hub)

@@ -1,0 +1,68 @@
+package scenario_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"roost/bench"
+	"roost/bench/scenario"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// options are what the tests start from: no pause, small numbers.
+func options() scenario.Options {
+	return scenario.Options{PayloadBytes: 64, Messages: 20, InFlight: 2, Publishers: 2}
+}
+
+func config(s *server, conns int) bench.Config {
+	// The timeout is only met by tests in which the server withholds something.
+	return bench.Config{URL: s.url, Conns: conns, Timeout: 300 * time.Millisecond, CloseTimeout: 300 * time.Millisecond}
+}
+
+// play runs a scenario and checks that every descriptor is closed again.
+func play(t *testing.T, ctx context.Context, name string, cfg bench.Config, opt scenario.Options) *bench.Result {
+	t.Helper()
+	r, err := scenario.Run(ctx, name, cfg, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func passed(t *testing.T, r *bench.Result) {
+	t.Helper()
+	if !r.Passed() {
+		t.Fatalf("failed: %q, failures %+v", r.Problems, r.Failures)
+	}
+}
+
+// failedWith checks that a problem contains the words.
+func failedWith(t *testing.T, r *bench.Result, words string) {
+	t.Helper()
+	if !strings.Contains(strings.Join(r.Problems, "\n"), words) {
+		t.Fatalf("problems %q do not mention %q", r.Problems, words)
+	}
+}
+
+func closes(r *bench.Result) map[int]int64 {
+	m := map[int]int64{}
+	for _, c := range r.Closes {
+		m[c.Code] = c.Count
+	}
+	return m
+}

@@ -1,0 +1,193 @@
+package scenario_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// server is a blocking WebSocket server with a goroutine per connection, and
+// with faults to inject. The zero value broadcasts every message to everyone.
+type server struct {
+	echo bool // a message goes back to its sender only
+
+	// handshake, when set, answers the request in place of ws.Upgrade; an error
+	// or false ends the connection.
+	handshake func(n int, c net.Conn) bool
+	// opened, when set, is called after the handshake of connection n.
+	opened func(n int, p *peer)
+	// deliver, when set, says what is written for the delivery of frame to
+	// connection n, whose k-th delivery it is, both from 0.
+	deliver func(n, k int, frame ws.Frame) []ws.Frame
+	// write, when set, writes bytes in place of one Write call.
+	write func(w io.Writer, b []byte)
+	// onClose, when set, is called with the client's close frame in place of the answer.
+	onClose func(p *peer)
+
+	url      string
+	listener net.Listener
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	peers []*peer // in the order of joining
+	pongs int
+	codes []ws.StatusCode // of the close frames received
+}
+
+type peer struct {
+	s         *server
+	n         int
+	conn      net.Conn
+	mu        sync.Mutex // guards writing
+	delivered int
+}
+
+// start listens on a loopback port until the test ends, and then waits for
+// every goroutine.
+func (s *server) start(t testing.TB) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.listener = l
+	s.url = "ws://" + l.Addr().String() + "/ws"
+	s.wg.Go(func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.wg.Go(func() { s.serve(n, c) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		s.wg.Wait()
+	})
+	return s
+}
+
+func (s *server) serve(n int, c net.Conn) {
+	defer c.Close()
+	// The peer joins before its 101 answer is out, so that no message sent after
+	// it is missed; its lock makes deliveries wait until then.
+	p := &peer{s: s, n: n, conn: c}
+	p.mu.Lock()
+	s.mu.Lock()
+	s.peers = append(s.peers, p)
+	s.mu.Unlock()
+	ok := s.upgrade(n, c)
+	p.mu.Unlock()
+	if !ok {
+		return
+	}
+	if s.opened != nil {
+		s.opened(n, p)
+	}
+	r := bufio.NewReader(c)
+	for {
+		frame, err := ws.ReadFrame(r)
+		if err != nil {
+			return
+		}
+		if !frame.Header.Masked {
+			return // section 5.1
+		}
+		frame = ws.UnmaskFrameInPlace(frame)
+		if !s.receive(p, frame) {
+			return
+		}
+	}
+}
+
+func (s *server) upgrade(n int, c net.Conn) bool {
+	if s.handshake != nil {
+		return s.handshake(n, c)
+	}
+	_, err := ws.Upgrade(c)
+	return err == nil
+}
+
+func (s *server) receive(p *peer, frame ws.Frame) bool {
+	switch frame.Header.OpCode {
+	case ws.OpPong:
+		s.mu.Lock()
+		s.pongs++
+		s.mu.Unlock()
+	case ws.OpClose:
+		code, _ := ws.ParseCloseFrameData(frame.Payload)
+		s.mu.Lock()
+		s.codes = append(s.codes, code)
+		s.mu.Unlock()
+		if s.onClose != nil {
+			s.onClose(p)
+			return true
+		}
+		p.send(ws.NewCloseFrame(frame.Payload))
+		return false
+	case ws.OpBinary:
+		if s.echo {
+			p.deliver(frame)
+			return true
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock() // one order for everyone
+		for _, other := range s.peers {
+			other.deliver(frame)
+		}
+	}
+	return true
+}
+
+// deliver writes a message, with the server's faults.
+func (p *peer) deliver(frame ws.Frame) {
+	frames := []ws.Frame{frame}
+	if p.s.deliver != nil {
+		frames = p.s.deliver(p.n, p.delivered, frame)
+	}
+	p.delivered++
+	for _, f := range frames {
+		p.send(f)
+	}
+}
+
+func (p *peer) send(f ws.Frame) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := ws.MustCompileFrame(f)
+	if p.s.write != nil {
+		p.s.write(p.conn, b)
+		return
+	}
+	p.conn.Write(b)
+}
+
+// closeAll sends a close frame with code to everyone, as in a graceful
+// shutdown; the read loops then meet the client's answers.
+func (s *server) closeAll(code ws.StatusCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		p.send(ws.NewCloseFrame(ws.NewCloseFrameBody(code, "")))
+	}
+}
+
+// cut ends the connection without a close frame.
+func (p *peer) cut() { p.conn.Close() }
+
+// answer reads the request and writes a fixed text in answer.
+func answer(text string, keep bool) func(int, net.Conn) bool {
+	return func(_ int, c net.Conn) bool {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return false
+		}
+		io.WriteString(c, text)
+		return keep
+	}
+}
