@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,6 +125,7 @@ var sequential = Config{Reactors: 1, Workers: 1, Help: -1, Buffer: 4096}
 type link struct {
 	Registration
 	peer  int
+	tag   byte
 	ready func(l *link, w *Worker, ev Events) Next
 
 	mu   sync.Mutex // the owner's write lock
@@ -268,20 +268,15 @@ func flush(t testing.TB, p *Poller) {
 type gate struct {
 	peer             int
 	entered, proceed chan struct{}
-	once             sync.Once
 }
 
 func newGate(t testing.TB, re *reactor) *gate {
 	t.Helper()
 	own, peer := pair(t)
 	g := &gate{peer: peer, entered: make(chan struct{}), proceed: make(chan struct{})}
-	first := true
 	if err := re.epoll.add(own, func(ev netpoll.EpollEvent) {
-		if first || ev&netpoll.EPOLLIN == 0 {
-			first = false // the edge of a new socket that can be written
-			if ev&netpoll.EPOLLIN == 0 {
-				return
-			}
+		if ev&netpoll.EPOLLIN == 0 {
+			return // the edge of a new socket that can be written
 		}
 		g.entered <- struct{}{}
 		<-g.proceed
@@ -295,5 +290,3 @@ func newGate(t testing.TB, re *reactor) *gate {
 	})
 	return g
 }
-
-func sortedKeys[K int, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -63,9 +63,9 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		log.Error("cannot start", "err", err, "remedy", remedy(err))
 		return exitFailure
 	}
-	st := srv.Info()
+	settings := srv.Settings()
 	log.Info("roost is listening", "url", url(srv, f.Path), "handler", string(f.Handler),
-		"reactors", st.Reactors, "workers", st.Workers, "descriptors", descriptors)
+		"reactors", settings.Reactors, "workers", settings.Workers, "descriptors", descriptors)
 
 	select {
 	case err := <-srv.Failed():

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 	"time"
@@ -138,6 +139,15 @@ func (c Config) Validate() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if len(c.Listen) == 0 {
 		bad("no listen address; give host:port, as in :8000")
+	}
+	for _, addr := range c.Listen {
+		_, port, err := net.SplitHostPort(addr)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
+		if err != nil {
+			bad("listen address %q: want host:port, as in 127.0.0.1:8000, [::1]:8000 or :8000", addr)
+		}
 	}
 	if c.Handler == nil {
 		bad("no handler")

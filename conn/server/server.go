@@ -173,14 +173,10 @@ func (s *Server) fail(err error) {
 	}
 }
 
-// Info is what the server has settled on.
-type Info struct {
-	Reactors int // epoll instances
-	Workers  int // goroutines that run handlers
-	Shards   int // broadcasters
-}
-
-// Info tells the numbers in force, defaults filled in.
-func (s *Server) Info() Info {
-	return Info{Reactors: s.config.Reactors, Workers: s.config.Workers, Shards: s.config.Shards}
+// Settings is the configuration in force, with defaults filled in; a limit of 0 is
+// switched off. Handler, HTTP and Log are left out.
+func (s *Server) Settings() Config {
+	c := s.config
+	c.Handler, c.HTTP, c.Log = nil, nil, nil
+	return c
 }

@@ -1,0 +1,221 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/gobwas/ws"
+
+	"roost/conn/conntest"
+	"roost/conn/server"
+)
+
+func TestMain(m *testing.M) { conntest.Main(m) }
+
+// command is a run of the command inside the test.
+type command struct {
+	addr    string
+	signals chan os.Signal
+	code    chan int
+	log     chan string // lines of the log after the first
+}
+
+// execute runs the command on a free port and waits until it listens.
+func execute(t *testing.T, args ...string) *command {
+	t.Helper()
+	r, w := io.Pipe()
+	c := &command{signals: make(chan os.Signal, 2), code: make(chan int, 1), log: make(chan string, 1000)}
+	go func() {
+		code := run(append([]string{"--listen", "127.0.0.1:0"}, args...), io.Discard, w, c.signals)
+		_ = w.Close()
+		c.code <- code
+	}()
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if m := regexp.MustCompile(`http://([0-9.:]+)/`).FindStringSubmatch(lines.Text()); m != nil {
+			c.addr = m[1]
+			break
+		}
+	}
+	if c.addr == "" {
+		t.Fatalf("the command ended with %d before it listened", <-c.code)
+	}
+	go func() {
+		defer close(c.log)
+		for lines.Scan() {
+			c.log <- lines.Text()
+		}
+	}()
+	return c
+}
+
+// rest returns the log once the command has ended.
+func (c *command) rest() string {
+	var all strings.Builder
+	for line := range c.log {
+		all.WriteString(line + "\n")
+	}
+	return all.String()
+}
+
+func TestServesUntilASignal(t *testing.T) {
+	c := execute(t)
+	client := conntest.Dial(t, c.addr, "/ws")
+	client.Text("hello")
+	client.ExpectText("hello")
+	c.signals <- syscall.SIGTERM
+	if code := client.Closed(); code != ws.StatusGoingAway {
+		t.Errorf("closed with %d, want 1001", code)
+	}
+	_ = client.Close()
+	if code := <-c.code; code != exitOK {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if log := c.rest(); !strings.Contains(log, "ended.shutdown=1") {
+		t.Errorf("the log does not say why the client was closed:\n%s", log)
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	c := execute(t, "--shutdown-timeout", "1h", "--close-timeout", "1h")
+	client := conntest.Dial(t, c.addr, "/ws")
+	c.signals <- syscall.SIGINT
+	if _, _, err := client.Next(); err != nil { // the close frame, which it does not answer
+		t.Fatal(err)
+	}
+	c.signals <- syscall.SIGINT
+	if code := <-c.code; code != exitFailure {
+		t.Errorf("exit code %d, want 1: not every client had answered", code)
+	}
+	c.rest()
+}
+
+func TestStaticFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hello.txt"), []byte("from a folder"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := execute(t, "--static", dir, "--path", "/socket", "--handler", "echo")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Get("http://" + c.addr + "/hello.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil || string(body) != "from a folder" {
+		t.Errorf("got %q, %v", body, err)
+	}
+	conntest.Dial(t, c.addr, "/socket")
+	c.signals <- syscall.SIGTERM
+	c.signals <- syscall.SIGTERM
+	<-c.code
+	c.rest()
+}
+
+func TestBadFlagsAreReportedTogether(t *testing.T) {
+	t.Setenv("ROOST_PING_INTERVAL", "soon")
+	var stderr strings.Builder
+	code := run([]string{"--workers=x", "--handler=talk", "--max-message=-3", "--slow-consumer=wait", "--path=ws",
+		"--static=/no/such/folder", "--listen=nowhere", "--log-level=loud", "--origins=a b"}, io.Discard, &stderr, nil)
+	if code != exitUsage {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	for _, part := range []string{
+		"--ping-interval: \"soon\" is not a time",
+		"--workers: \"x\" is not a count",
+		"--handler: \"talk\" is unknown; want chat, echo, push",
+		"--max-message: \"-3\" is not a size",
+		"--slow-consumer", "path", "--static", "--log-level", "origin", "nowhere",
+	} {
+		if !strings.Contains(stderr.String(), part) {
+			t.Errorf("not reported: %s", part)
+		}
+	}
+	if t.Failed() {
+		t.Log(stderr.String())
+	}
+}
+
+func TestUnknownFlag(t *testing.T) {
+	var stderr strings.Builder
+	if code := run([]string{"--wrokers=3"}, io.Discard, &stderr, nil); code != exitUsage || !strings.Contains(stderr.String(), "--workers") {
+		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	c := execute(t)
+	var stderr strings.Builder
+	if code := run([]string{"--listen", c.addr}, io.Discard, &stderr, nil); code != exitFailure {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if !strings.Contains(stderr.String(), "--listen") {
+		t.Errorf("no remedy: %s", stderr.String())
+	}
+	c.signals <- syscall.SIGTERM
+	<-c.code
+	c.rest()
+}
+
+// TestHelp holds the flags to their promises: a unit or a set of values, a
+// default where there is one, and the meaning of 0 for every number.
+func TestHelp(t *testing.T) {
+	var out strings.Builder
+	if code := run([]string{"--help"}, &out, io.Discard, nil); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	help := strings.Join(strings.Fields(out.String()), " ")
+	for _, name := range []string{"listen", "path", "handler", "static", "max-conns", "reactors", "workers",
+		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "slow-consumer", "ping-interval",
+		"idle-timeout", "handshake-timeout", "shutdown-timeout", "origins", "subprotocols", "log-level", "log-format"} {
+		from := strings.Index(help, "--"+name+"=")
+		if from < 0 {
+			t.Errorf("--%s is missing", name)
+			continue
+		}
+		env := "[ROOST_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "]"
+		to := strings.Index(help[from:], env)
+		if to < 0 {
+			t.Errorf("--%s does not name %s", name, env)
+			continue
+		}
+		about := help[from : from+to]
+		number := strings.Contains(about, "=N ") || strings.Contains(about, "=BYTES ") || strings.Contains(about, "=TIME ")
+		if number && !strings.Contains(about, "0 means") {
+			t.Errorf("--%s does not say what 0 means: %s", name, about)
+		}
+		if number && !strings.Contains(about, "Default") {
+			t.Errorf("--%s does not say its default: %s", name, about)
+		}
+	}
+}
+
+// TestDefaultsAgree compares the defaults of the flags with those of the package.
+func TestDefaultsAgree(t *testing.T) {
+	f, err := parse(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := server.New(f.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := server.New(server.Config{Listen: []string{":8000"}, Handler: server.Chat()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(a.Settings(), b.Settings()) {
+		t.Errorf("flags:   %+v\npackage: %+v", a.Settings(), b.Settings())
+	}
+}
