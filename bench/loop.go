@@ -68,7 +68,8 @@ func newEpoll() (*epoll, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	e := &epoll{fd: fd, wakeFD: wakeFD, events: make([]event, 0, eventsPerWait)}
-	if err := e.add(wakeFD, wakeToken); err != nil {
+	// Level-triggered and for reading only: an eventfd can always be written.
+	if err := e.register(wakeFD, wakeToken, unix.EPOLLIN); err != nil {
 		e.close()
 		return nil, fmt.Errorf("epoll_ctl: %w", err)
 	}
@@ -76,11 +77,11 @@ func newEpoll() (*epoll, error) {
 }
 
 func (e *epoll) add(fd int, token uint64) error {
-	ev := unix.EpollEvent{
-		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET,
-		Fd:     int32(uint32(token)),
-		Pad:    int32(uint32(token >> 32)),
-	}
+	return e.register(fd, token, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
+}
+
+func (e *epoll) register(fd int, token uint64, events uint32) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(uint32(token)), Pad: int32(uint32(token >> 32))}
 	return unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &ev)
 }
 

@@ -1,0 +1,213 @@
+//go:build linux
+
+package hub
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"roost/conn"
+	"roost/conn/conntest"
+	"roost/conn/frame"
+)
+
+func TestMain(m *testing.M) { conntest.Main(m) }
+
+var group = conn.NewGroup(conn.Config{})
+
+func newHub(t *testing.T, config Config) *Hub {
+	t.Helper()
+	h, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func TestChunkFillsItsSizeClass(t *testing.T) {
+	if n := unsafe.Sizeof(chunk{}); n > 4096 || n < 4096-16 {
+		t.Errorf("a chunk has %d bytes, want just below 4096", n)
+	}
+}
+
+// TestSlots joins and leaves in every order that matters and checks that slots
+// are distinct, reused, and freed with their chunks.
+func TestSlots(t *testing.T) {
+	h := newHub(t, Config{Shards: 3})
+	const n = 5000
+	conns := make([]*conn.Conn, n)
+	taken := map[uint32]bool{}
+	for i := range conns {
+		conns[i] = conn.New(group)
+		h.Join(conns[i])
+		if taken[conns[i].Slot()] {
+			t.Fatalf("slot %d was given twice", conns[i].Slot())
+		}
+		taken[conns[i].Slot()] = true
+	}
+	if h.Len() != n {
+		t.Fatalf("%d connections, want %d", h.Len(), n)
+	}
+	slots := h.Slots()
+	for i := 0; i < n; i += 2 {
+		h.Leave(conns[i])
+	}
+	for i := 0; i < n; i += 2 {
+		h.Join(conns[i])
+	}
+	if h.Slots() != slots {
+		t.Errorf("%d slots after half have left and come back, want %d as before", h.Slots(), slots)
+	}
+	seen := map[*conn.Conn]int{}
+	h.Each(func(c *conn.Conn) { seen[c]++ })
+	for _, c := range conns {
+		if seen[c] != 1 {
+			t.Fatalf("a connection was visited %d times", seen[c])
+		}
+	}
+	for _, c := range conns {
+		h.Leave(c)
+	}
+	if h.Slots() != 0 || h.Len() != 0 {
+		t.Errorf("%d slots and %d connections are left", h.Slots(), h.Len())
+	}
+}
+
+// TestWalkDuringJoinsAndLeaves visits stable members exactly once per walk.
+func TestWalkDuringJoinsAndLeaves(t *testing.T) {
+	h := newHub(t, Config{Shards: 2})
+	stable := map[*conn.Conn]bool{}
+	for range 1500 {
+		c := conn.New(group)
+		h.Join(c)
+		stable[c] = true
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					var few [100]*conn.Conn
+					for i := range few {
+						few[i] = conn.New(group)
+						h.Join(few[i])
+					}
+					for _, c := range few {
+						h.Leave(c)
+					}
+				}
+			}
+		})
+	}
+	for range 50 {
+		visits := map[*conn.Conn]int{}
+		var cur Cursor
+		for !h.Walk(&cur, 100, func(c *conn.Conn) { visits[c]++ }) {
+		}
+		for c := range stable {
+			if visits[c] != 1 {
+				t.Errorf("a stable connection was visited %d times", visits[c])
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestFIFO(t *testing.T) {
+	var q fifo
+	next, want := byte(0), byte(0)
+	for round := range 300 {
+		for range round % 7 {
+			q.push(frame.Prepare(frame.Binary, []byte{next}))
+			next++
+		}
+		for range round % 5 {
+			if q.frames == 0 {
+				break
+			}
+			if got := q.pop().Payload()[0]; got != want {
+				t.Fatalf("got %d, want %d", got, want)
+			}
+			want++
+		}
+		if q.bytes != 3*q.frames {
+			t.Fatalf("%d bytes in %d frames of 3", q.bytes, q.frames)
+		}
+	}
+	if cap(q.items) > 4*q.frames+64 {
+		t.Errorf("%d places for %d frames", cap(q.items), q.frames)
+	}
+}
+
+func TestClosedHub(t *testing.T) {
+	h := newHub(t, Config{})
+	f := frame.Prepare(frame.Text, nil)
+	h.Close()
+	if err := h.Broadcast(f); !errors.Is(err, ErrClosed) {
+		t.Errorf("Broadcast: %v", err)
+	}
+	if err := h.BroadcastWait(context.Background(), f); !errors.Is(err, ErrClosed) {
+		t.Errorf("BroadcastWait: %v", err)
+	}
+	if err := h.Drain(context.Background()); err != nil {
+		t.Errorf("Drain: %v", err)
+	}
+}
+
+// TestFullQueue stops the broadcasters by holding the hub's lock where they
+// would take from the queue: between pushes nothing leaves it.
+func TestFullQueue(t *testing.T) {
+	h := newHub(t, Config{Shards: 1, QueueFrames: 4})
+	f := frame.Prepare(frame.Text, nil)
+	h.mu.Lock()
+	for range 4 {
+		h.publish(f)
+	}
+	if !h.congested.Load() {
+		t.Error("4 of 4 frames are no congestion")
+	}
+	full := h.shards[0].fifo.over(2*4, 1<<30)
+	for range 4 {
+		h.publish(f)
+	}
+	if full || !h.shards[0].fifo.over(2*4, 1<<30) {
+		t.Error("the hard limit is not twice the bound")
+	}
+	h.mu.Unlock()
+	if err := h.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if h.congested.Load() {
+		t.Error("congested although the queue is empty")
+	}
+	if err := h.BroadcastWait(context.Background(), f); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBroadcastWaitGivesUp(t *testing.T) {
+	h := newHub(t, Config{Shards: 1, QueueFrames: 1})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	h.mu.Lock()
+	h.congested.Store(true) // nothing waits, so no broadcaster will end it
+	h.mu.Unlock()
+	if err := h.BroadcastWait(ctx, frame.Prepare(frame.Text, nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+}
+
+func TestConfigFaults(t *testing.T) {
+	if _, err := New(Config{Shards: -1, QueueBytes: -1}); err == nil {
+		t.Error("no error")
+	}
+}

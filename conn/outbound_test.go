@@ -1,0 +1,108 @@
+//go:build linux
+
+package conn
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"roost/conn/frame"
+)
+
+// TestOutboundKeepsBytesInOrder drives a queue with random operations and
+// compares what leaves with a plain byte slice.
+func TestOutboundKeepsBytesInOrder(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var o outbound
+	var want, got []byte
+	frames := 0
+	shared := frame.Prepare(frame.Text, []byte("shared by many"))
+	for range 20_000 {
+		switch rnd.IntN(5) {
+		case 0:
+			o.share(shared.Bytes(), 1)
+			want = append(want, shared.Bytes()...)
+		case 1:
+			p := bytes.Repeat([]byte{byte(rnd.Uint32())}, rnd.IntN(50))
+			o.encode(frame.Binary, p)
+			want = frame.AppendFrame(want, frame.Binary, p)
+		case 2:
+			o.append([]byte("two frames"), 2)
+			want = append(want, "two frames"...)
+		default:
+			n := 0
+			if o.bytes > 0 {
+				n = 1 + rnd.IntN(o.bytes)
+			}
+			for left, i := n, 0; left > 0; i++ {
+				take := min(left, len(o.segs[i].b))
+				got = append(got, o.segs[i].b[:take]...)
+				left -= take
+			}
+			o.written(n)
+		}
+		bytesLeft := 0
+		frames = 0
+		for _, seg := range o.segs {
+			bytesLeft += len(seg.b)
+			frames += seg.frames
+		}
+		if bytesLeft != o.bytes || frames != o.frames || len(got)+o.bytes != len(want) {
+			t.Fatalf("counts %d bytes, %d frames; holds %d, %d", o.bytes, o.frames, bytesLeft, frames)
+		}
+	}
+	if !bytes.Equal(got, want[:len(got)]) {
+		t.Fatal("bytes left in another order than they came")
+	}
+	if !bytes.Equal(shared.Payload(), []byte("shared by many")) {
+		t.Fatal("a shared frame was changed")
+	}
+}
+
+// TestOutboundTruncate keeps exactly the frame that has begun to leave.
+func TestOutboundTruncate(t *testing.T) {
+	for _, written := range []int{0, 3} {
+		var o outbound
+		o.append([]byte("first"), 1)
+		o.share([]byte("second"), 1)
+		o.append([]byte("third"), 1)
+		o.written(written)
+		dropped := o.truncate()
+		if written == 0 && (dropped != 3 || len(o.segs) != 0 || o.bytes != 0 || o.frames != 0) {
+			t.Errorf("nothing begun: dropped %d, left %+v", dropped, o)
+		}
+		if written > 0 && (dropped != 2 || string(o.segs[0].b) != "st" || o.bytes != 2 || o.frames != 1) {
+			t.Errorf("one begun: dropped %d, left %+v", dropped, o)
+		}
+	}
+}
+
+func TestOutboundLimits(t *testing.T) {
+	g := NewGroup(Config{WriteQueueFrames: 3, WriteQueueBytes: 100})
+	var none *outbound
+	if none.full(g) || none.half(g) {
+		t.Error("no queue is never full")
+	}
+	var o outbound
+	o.append(make([]byte, 10), 1)
+	if o.half(g) || o.full(g) {
+		t.Error("full with one small frame")
+	}
+	o.append(make([]byte, 10), 1)
+	if !o.half(g) || o.full(g) {
+		t.Error("two of three frames are half and not full")
+	}
+	o.append(make([]byte, 10), 1)
+	if !o.full(g) {
+		t.Error("three of three frames are full")
+	}
+	var big outbound
+	big.append(make([]byte, 100), 1)
+	if !big.full(g) {
+		t.Error("100 of 100 bytes are full")
+	}
+	if big.full(NewGroup(Config{})) {
+		t.Error("0 means no limit")
+	}
+}
