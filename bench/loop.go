@@ -4,6 +4,7 @@ package bench
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -70,8 +71,7 @@ func newEpoll() (*epoll, error) {
 	e := &epoll{fd: fd, wakeFD: wakeFD, events: make([]event, 0, eventsPerWait)}
 	// Level-triggered and for reading only: an eventfd can always be written.
 	if err := e.register(wakeFD, wakeToken, unix.EPOLLIN); err != nil {
-		e.close()
-		return nil, fmt.Errorf("epoll_ctl: %w", err)
+		return nil, errors.Join(fmt.Errorf("epoll_ctl: %w", err), e.close())
 	}
 	return e, nil
 }
@@ -144,7 +144,7 @@ func (e *epoll) collect(timeout time.Duration) (int, error) {
 
 func (e *epoll) drainWake() {
 	var counter [8]byte
-	unix.Read(e.wakeFD, counter[:])
+	_, _ = unix.Read(e.wakeFD, counter[:]) // only to reset it
 }
 
 func (e *epoll) wake() {
@@ -155,7 +155,7 @@ func (e *epoll) wake() {
 	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	unix.Write(e.wakeFD, one[:])
+	_, _ = unix.Write(e.wakeFD, one[:]) // fails when it is set already
 }
 
 func (e *epoll) close() error {

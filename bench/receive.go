@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -199,7 +200,7 @@ func (cl *Client) peerClosed(c *Conn, payload []byte) {
 func (cl *Client) violated(c *Conn, err error) {
 	cl.tally.violated(err)
 	code := uint16(closeProtocol)
-	if err == ErrMessageTooBig {
+	if errors.Is(err, ErrMessageTooBig) {
 		code = closeTooBig
 	}
 	cl.sendFrame(c, opClose, binary.BigEndian.AppendUint16(nil, code))

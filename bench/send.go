@@ -158,7 +158,7 @@ func (cl *Client) drop(c *Conn) {
 	}
 	cl.release(c)
 	if c.fd >= 0 {
-		cl.loop.remove(int(c.fd))
+		_ = cl.loop.remove(int(c.fd)) // the close takes it out of epoll in any case
 		unix.Close(int(c.fd))
 		c.fd = -1
 		cl.sockets--

@@ -16,7 +16,6 @@ func TestOutboundKeepsBytesInOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var o outbound
 	var want, got []byte
-	frames := 0
 	shared := frame.Prepare(frame.Text, []byte("shared by many"))
 	for range 20_000 {
 		switch rnd.IntN(5) {
@@ -42,8 +41,7 @@ func TestOutboundKeepsBytesInOrder(t *testing.T) {
 			}
 			o.written(n)
 		}
-		bytesLeft := 0
-		frames = 0
+		bytesLeft, frames := 0, 0
 		for _, seg := range o.segs {
 			bytesLeft += len(seg.b)
 			frames += seg.frames

@@ -79,7 +79,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			kept = len(in.rest)
 			if in.unread {
 				short = false
-				if c.stalled(s) {
+				if c.stalled() {
 					return poller.Wait
 				}
 				in.unread = false
@@ -175,7 +175,7 @@ func (c *Conn) keep(s *Scratch, in *inbound, rest []byte) {
 // incomplete (ok), or the connection may not go on (!ok). It returns the rest.
 func (c *Conn) parse(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 	for len(b) > 0 {
-		if c.stalled(s) {
+		if c.stalled() {
 			in.unread = true
 			return b, false
 		}
@@ -226,7 +226,7 @@ func (c *Conn) collect(s *Scratch, in *inbound, part frame.Part) {
 // stalled reports whether reading has to wait: because the connection is paused,
 // its own answers do not leave, or the group does not admit more. Whatever ends
 // the stall runs the connection again.
-func (c *Conn) stalled(s *Scratch) bool {
+func (c *Conn) stalled() bool {
 	c.mu.Lock()
 	if c.flag&corked != 0 && c.out.half(c.group) {
 		c.flushLocked()

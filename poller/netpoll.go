@@ -3,6 +3,7 @@
 package poller
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,7 +43,7 @@ func openEpoll(onError func(error)) (epoll, error) {
 // make the number unusable for every later connection.
 func (e epoll) add(fd int, cb func(netpoll.EpollEvent)) error {
 	err := e.Add(fd, interest, cb)
-	if err != nil && err != netpoll.ErrRegistered && err != netpoll.ErrClosed {
+	if err != nil && !errors.Is(err, netpoll.ErrRegistered) && !errors.Is(err, netpoll.ErrClosed) {
 		_ = e.Del(fd) // fails in epoll_ctl, after it has deleted the map entry
 	}
 	return err

@@ -76,7 +76,7 @@ type Registration struct {
 func (r *Registration) FD() int { return int(r.fd) }
 
 // Call makes the handler run soon with [Called], whatever the socket does. Any
-// goroutine may call it at any time; after Close it does nothing.
+// goroutine may call it once Register has returned; after Close it does nothing.
 func (r *Registration) Call() { r.mark(uint32(Called)) }
 
 // BeforeWrite must be called before an attempt to write that may end in a call

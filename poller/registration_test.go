@@ -119,7 +119,7 @@ func TestInQueueOnceAtMost(t *testing.T) {
 	})
 	blocker.Call()
 	await(t, entered, "the only worker is busy")
-	for range 1000 {
+	for range 100 {
 		l.Call()
 		send(t, l.peer, 'x')
 	}

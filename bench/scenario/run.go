@@ -63,7 +63,7 @@ func Run(ctx context.Context, name string, cfg bench.Config, opt Options) (*benc
 	if err != nil {
 		return nil, err
 	}
-	defer s.cl.Release()
+	defer func() { _ = s.cl.Release() }() // the result is complete by then
 	if err := s.play(ctx, w); err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func newProgress(w io.Writer, quiet bool) progress {
 	case quiet:
 		return progress{show: nil, close: func() {}}
 	case isTerminal(w):
-		b := &bars{container: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))}
+		b := newBars(w)
 		return progress{show: b.show, close: b.close}
 	default:
 		l := &lines{w: w}
@@ -44,17 +44,18 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
-// lines writes plain lines.
+// lines writes a plain line at the start of each phase and then each second.
 type lines struct {
-	w    io.Writer
-	last time.Time
+	w     io.Writer
+	phase string
+	last  time.Time
 }
 
 func (l *lines) show(s bench.Snapshot) {
-	if time.Since(l.last) < time.Second {
+	if s.Phase == l.phase && time.Since(l.last) < time.Second {
 		return
 	}
-	l.last = time.Now()
+	l.phase, l.last = s.Phase, time.Now()
 	done := ""
 	switch {
 	case s.Total > 0:
@@ -70,6 +71,10 @@ type bars struct {
 	container *mpb.Progress
 	bar       *mpb.Bar
 	phase     string
+}
+
+func newBars(w io.Writer) *bars {
+	return &bars{container: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithAutoRefresh())}
 }
 
 func (b *bars) show(s bench.Snapshot) {

@@ -43,7 +43,8 @@ func Handler(path string, clients func() int) http.Handler {
 	mux.HandleFunc("GET /clients", func(w http.ResponseWriter, _ *http.Request) {
 		n := clients()
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Connection", "close") // or every open page would hold a second connection, idle
+		// Kept alive, every open page would hold a second connection that idles.
+		w.Header().Set("Connection", "close")
 		_, _ = fmt.Fprintf(w, `{"clients":%d,"refresh_ms":%d}`, n, refreshMillis(n)) // fails when the browser left
 	})
 	return withHeaders(mux)

@@ -52,6 +52,7 @@ func fuzzPolicies() []*Policy {
 
 // checkNegotiate checks what p makes of b, whole and step bytes at a time.
 func checkNegotiate(t *testing.T, p *Policy, b []byte, step int) {
+	t.Helper()
 	whole := p.Negotiate(nil, b)
 
 	part, seen := Result{}, 0
@@ -83,6 +84,7 @@ func checkNegotiate(t *testing.T, p *Policy, b []byte, step int) {
 
 // checkUpgrade compares an Upgrade with what net/http reads from the same head.
 func checkUpgrade(t *testing.T, p *Policy, b []byte, r Result) {
+	t.Helper()
 	in := bufio.NewReader(bytes.NewReader(b[:r.N]))
 	want, err := http.ReadRequest(in)
 	if err != nil {

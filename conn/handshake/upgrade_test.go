@@ -15,12 +15,12 @@ func testPolicy() *Policy {
 }
 
 // edit returns clientHead with the first old replaced; old must be there.
-func edit(t testing.TB, old, new string) string {
+func edit(t testing.TB, old, with string) string {
 	t.Helper()
 	if !strings.Contains(clientHead, old) {
 		t.Fatalf("the head has no %q to replace", old)
 	}
-	return strings.Replace(clientHead, old, new, 1)
+	return strings.Replace(clientHead, old, with, 1)
 }
 
 // add returns clientHead with header lines added at the end.

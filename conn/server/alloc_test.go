@@ -39,6 +39,7 @@ func newRawClient(t *testing.T, addr string) *rawClient {
 
 // read waits for n bytes.
 func (c *rawClient) read(t *testing.T, n int) {
+	t.Helper()
 	var polled [1]unix.PollFd
 	for n > 0 {
 		polled[0] = unix.PollFd{Fd: int32(c.fd), Events: unix.POLLIN}

@@ -34,6 +34,15 @@ func newHandoff(most int) *handoff {
 	return &handoff{conns: make(chan net.Conn, most), closed: make(chan struct{}), most: int64(most)}
 }
 
+const (
+	// idleHTTP is short: what a page loads comes within it, and a kept-alive
+	// connection that has done its work takes a place from MaxHTTPConns.
+	idleHTTP = 5 * time.Second
+	// slowestHTTP is how long an answer may take to be sent. Large files from
+	// --static over slow lines need minutes.
+	slowestHTTP = 5 * time.Minute
+)
+
 // busy is the answer to one connection too many (RFC 9110 section 15.6.4).
 const busy = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
@@ -120,8 +129,8 @@ func (s *Server) newHTTP() *http.Server {
 			s.config.HTTP.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: s.config.HandshakeTimeout,
-		IdleTimeout:       time.Minute,
-		WriteTimeout:      5 * time.Minute,
+		IdleTimeout:       idleHTTP,
+		WriteTimeout:      slowestHTTP,
 		MaxHeaderBytes:    maxHead,
 		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}

@@ -146,7 +146,7 @@ func TestDeliveries(t *testing.T) {
 	in.Write(conntest.CloseFrame(4000, "done"))
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, size := range []func() int{
-		func() int { return in.Len() },
+		in.Len,
 		func() int { return 1 },
 		func() int { return 1 + rnd.IntN(40) },
 	} {
