@@ -109,7 +109,9 @@ func (cl *Client) Conn(i int) *Conn { return &cl.conns[i] }
 func (cl *Client) OpenCount() int { return cl.open }
 
 // SetPhase names what happens from now on for Config.Progress. count may be nil.
+// The phase before is reported once more, as it ended.
 func (cl *Client) SetPhase(name string, count func() (done, total int64, unit string)) {
+	cl.progress(cl.Now())
 	cl.phase, cl.phaseStart, cl.phaseCount, cl.progressAt = name, cl.Now(), count, 0
 }
 
@@ -224,17 +226,27 @@ func (cl *Client) report(now time.Duration) time.Duration {
 	}
 	if now >= cl.progressAt {
 		cl.progressAt = now + progressEvery
-		s := Snapshot{Phase: cl.phase, Elapsed: now - cl.phaseStart, Open: cl.open, Conns: cl.cfg.Conns}
-		if cl.phaseCount != nil {
-			s.Done, s.Total, s.Unit = cl.phaseCount()
-		}
-		cl.cfg.Progress(s)
+		cl.progress(now)
 	}
 	return cl.progressAt - now
 }
 
+// progress tells Config.Progress how the phase stands.
+func (cl *Client) progress(now time.Duration) {
+	if cl.cfg.Progress == nil || cl.phase == "" {
+		return
+	}
+	s := Snapshot{Phase: cl.phase, Elapsed: now - cl.phaseStart, Open: cl.open, Conns: cl.cfg.Conns}
+	if cl.phaseCount != nil {
+		s.Done, s.Total, s.Unit = cl.phaseCount()
+	}
+	cl.cfg.Progress(s)
+}
+
 // Release closes every descriptor at once, without closing handshakes.
 func (cl *Client) Release() error {
+	cl.progress(cl.Now())
+	cl.phase = ""
 	cl.dialer.stop()
 	for i := range cl.conns {
 		if cl.conns[i].state != stateIdle {

@@ -1,21 +1,52 @@
 #!/usr/bin/env bash
-# Runs what README.md promises, for real: builds, serves, shows the page,
-# broadcasts to a few thousand connections, and stops cleanly.
+# Runs what README.md promises, as it is written there: serves the page, runs
+# every roost-bench command of README.md, broadcasts 100 messages to 15,000
+# connections, and stops under load with every client told so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/start-roost.sh
 . scripts/start-roost.sh
 
-connections=${1:-3000}
+connections=${1:-15000}
 
 start_roost
-
 echo "== the page"
 curl -fsS "http://$address/" | grep -F '<title>roost</title>'
 curl -fsS "http://$address/config.json"; echo
 curl -fsS "http://$address/clients"; echo
 
-echo "== a broadcast to $connections connections"
-bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 20 --pid "$roost_pid"
+mapfile -t commands < <(grep '^go run ./cmd/roost-bench ' README.md)
+((${#commands[@]} >= 3)) || { echo "README.md has lost its roost-bench commands" >&2; exit 1; }
+for command in "${commands[@]}"; do
+	echo "== $command"
+	bash -c "${command//127.0.0.1:8000/$address} --quiet"
+done
 
+echo "== 100 broadcasts to $connections connections"
+bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 100 --pid "$roost_pid"
+
+echo "== SIGTERM while $connections connections are broadcast to"
+log=$(mktemp)
+bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 1000000 \
+	--expect-close 1001 2>"$log" &
+bench_pid=$!
+trap 'kill "$bench_pid" "$roost_pid" 2>/dev/null || true' EXIT
+until grep -q deliveries "$log"; do
+	kill -0 "$bench_pid"
+	sleep 0.2
+done
 stop_roost
+wait "$bench_pid"
+rm -f "$log"
+
+echo "== go run ./cmd/roost"
+ROOST_LISTEN=$address go run ./cmd/roost &
+run_pid=$!
+trap 'pkill -P "$run_pid" 2>/dev/null || true' EXIT
+until curl -fsS "http://$address/" >/dev/null 2>&1; do
+	kill -0 "$run_pid"
+	sleep 0.2
+done
+pkill -TERM -P "$run_pid"
+wait "$run_pid"
+trap - EXIT

@@ -420,3 +420,16 @@ func TestLimitsEndTheRun(t *testing.T) {
 		t.Errorf("error %v, want a DescriptorError with the remedy", err)
 	}
 }
+
+// TestProgressEndsComplete wants the last word on every phase to be its end.
+func TestProgressEndsComplete(t *testing.T) {
+	last := map[string]bench.Snapshot{}
+	cfg := config(new(server).start(t), 30)
+	cfg.Progress = func(s bench.Snapshot) { last[s.Phase] = s }
+	passed(t, play(t, t.Context(), scenario.Broadcast, cfg, options()))
+	for phase, want := range map[string]int64{"open": 30, "broadcast": 600, "close": 30} {
+		if s := last[phase]; s.Done != want || s.Total != want || s.Conns != 30 {
+			t.Errorf("phase %s ended with %+v, want %d done", phase, s, want)
+		}
+	}
+}

@@ -106,8 +106,11 @@ func (s *session) measure(ctx context.Context, w work) error {
 
 // settle gives the server time to finish what a handshake leaves behind.
 func (s *session) settle(ctx context.Context) error {
-	until := s.cl.Now() + s.opt.Settle
-	s.cl.SetPhase("settle", nil)
+	start := s.cl.Now()
+	until := start + s.opt.Settle
+	s.cl.SetPhase("settle", func() (int64, int64, string) {
+		return (s.cl.Now() - start).Milliseconds(), s.opt.Settle.Milliseconds(), "milliseconds"
+	})
 	return s.cl.Drive(ctx, func(now time.Duration) (time.Duration, bool) {
 		return until - now, now >= until || s.cl.OpenCount() == 0
 	})

@@ -66,6 +66,16 @@ func (s *Server) seat() bool {
 	return true
 }
 
+// admit is asked before a message is taken from a client. While the server drains
+// none is: what has been taken reaches everybody, and what has not, nobody.
+func (s *Server) admit(c *conn.Conn) bool {
+	if s.draining.Load() {
+		c.Pause() // its end will run it again
+		return false
+	}
+	return s.hub.Admit(c)
+}
+
 // gone is told once per connection, when it has reached a terminal state.
 func (s *Server) gone(c *conn.Conn, seated bool) {
 	if seated {

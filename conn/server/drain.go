@@ -18,8 +18,8 @@ const (
 	waveLeast = 1000
 )
 
-// Shutdown stops the server gracefully: it stops accepting, sends what has been
-// published, closes every connection with status 1001 in waves and waits for the
+// Shutdown stops the server gracefully: it stops accepting connections and taking
+// messages, sends what has been published, closes every connection with status 1001 in waves and waits for the
 // closing handshakes. When ctx ends first, the connections that are left are
 // closed at once and ctx's error is returned. The waves take half of the time
 // until ctx's deadline at the most.

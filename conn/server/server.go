@@ -79,7 +79,7 @@ func New(config Config) (*Server, error) {
 		PingInterval:     config.PingInterval,
 		IdleTimeout:      config.IdleTimeout,
 		CloseTimeout:     config.CloseTimeout,
-		Admit:            func(c *conn.Conn) bool { return s.hub.Admit(c) },
+		Admit:            s.admit,
 		Seat:             s.seat,
 		HandOff:          s.handOff,
 		Gone:             s.gone,
