@@ -3,6 +3,7 @@
 package poller
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -77,7 +78,7 @@ func TestEventOfPreviousOwnerIsOnlyAHint(t *testing.T) {
 // Every byte carries its connection's tag, so one that reaches the wrong socket
 // shows up, in either direction.
 func TestDescriptorReuseUnderLoad(t *testing.T) {
-	const slots, senders = 6, 2
+	const slots, senders, enough = 6, 2, 64 // enough bytes end a connection
 	rounds := 400
 	if testing.Short() {
 		rounds = 40
@@ -111,7 +112,7 @@ func TestDescriptorReuseUnderLoad(t *testing.T) {
 						return l.shut()
 					}
 				}
-				if got += n; got >= 64 {
+				if got += n; got >= enough {
 					return l.shut()
 				}
 			}
@@ -119,7 +120,8 @@ func TestDescriptorReuseUnderLoad(t *testing.T) {
 		if err := p.Register(&l.Registration, own, l); err != nil {
 			t.Error(err)
 			unix.Close(own)
-			close(l.done)
+			unix.Close(peer)
+			return nil, -1
 		}
 		return l, peer
 	}
@@ -128,7 +130,7 @@ func TestDescriptorReuseUnderLoad(t *testing.T) {
 	var broadcasters, clients sync.WaitGroup
 	for range senders {
 		broadcasters.Go(func() {
-			for {
+			for ; ; runtime.Gosched() {
 				for i := range table {
 					select {
 					case <-stop:
@@ -159,25 +161,21 @@ func TestDescriptorReuseUnderLoad(t *testing.T) {
 			for range rounds {
 				tag := byte(tags.Add(1))
 				l, peer := open(tag)
+				if l == nil {
+					return
+				}
 				table[i].Store(l)
-				for sent, eof := 0, false; !eof; {
-					if sent < 64 {
+				for sent, eof := 0, false; !eof; runtime.Gosched() {
+					if sent < enough {
 						if n, errno := socket.Send(peer, []byte{tag, tag, tag, tag}); errno == 0 {
 							sent += n
 						}
 					}
-					for {
-						n, errno := socket.Recv(peer, buf)
-						if errno == socket.Again {
-							break
-						}
-						if eof = errno != 0 || n == 0; eof {
-							break
-						}
-						for _, b := range buf[:n] {
-							if b != tag {
-								t.Errorf("the peer of connection %d got a byte of connection %d", tag, b)
-							}
+					n, errno := socket.Recv(peer, buf)
+					eof = n == 0 && errno != socket.Again
+					for _, b := range buf[:n] {
+						if b != tag {
+							t.Errorf("the peer of connection %d got a byte of connection %d", tag, b)
 						}
 					}
 				}

@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/start-roost.sh
 . scripts/start-roost.sh
 
-connections=10000
-ceiling=600 # bytes per connection
+connections=18000
+ceiling=400 # bytes per connection; 270 to 330 were measured
 
 start_roost
 result=$(bin/roost-bench run --url "ws://$address/ws" --scenario idle --conns "$connections" --duration 3s --pid "$roost_pid" --json)
