@@ -65,8 +65,8 @@ type Config struct {
 	// Seat is asked when a good request is complete. If it answers false the request
 	// is refused with 503. Nil means yes.
 	Seat func() bool
-	// HandOff takes over the descriptor of a connection whose request is not for
-	// the WebSocket path, with all bytes received so far. received is the callee's.
+	// HandOff takes over the descriptor of a connection whose request is for another
+	// path and no WebSocket handshake, with all bytes received so far. received is the callee's.
 	// Required.
 	HandOff func(fd int, received []byte)
 	// Gone is told when a connection has reached a terminal state; seated is

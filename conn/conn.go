@@ -53,7 +53,7 @@ const (
 	peerDone                   // nothing else will come: end as soon as our last bytes are out
 )
 
-// New returns a connection for fd, which Start gives to the poller.
+// New returns a connection without a descriptor; Start gives it one.
 func New(g *Group) *Conn {
 	c := &Conn{group: g, subprotocol: -1}
 	now := g.now.Load()
@@ -77,7 +77,7 @@ func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
 		c.why = ReasonRegisterFailed
 		c.enter(StateClosed)
 		c.mu.Unlock()
-		c.gone(ReasonRegisterFailed, false)
+		c.gone(ReasonRegisterFailed, false, netip.AddrPort{})
 		return err
 	}
 	// From here on Sweep may call the registration.
@@ -111,7 +111,7 @@ func (c *Conn) enter(to State) {
 func (c *Conn) PeerAddr() netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fd := c.reg.FD(); fd >= 0 {
+	if fd := c.reg.FD(); fd >= 0 && c.State() != StateNew {
 		return socket.PeerAddr(fd)
 	}
 	return netip.AddrPort{}
@@ -125,10 +125,11 @@ func (c *Conn) Subprotocol() string {
 	return c.group.Policy.Subprotocols[c.subprotocol]
 }
 
-// Data returns what SetData stored. Both are for the Handler, within its methods.
+// Data returns what SetData stored. No lock guards it: call both from the
+// Handler's methods for this connection only.
 func (c *Conn) Data() any { return c.data }
 
-// SetData keeps v with the connection.
+// SetData stores a value of the Handler's own, nil at first.
 func (c *Conn) SetData(v any) { c.data = v }
 
 // Slot is the place of c in the hub, for the hub's use.
@@ -146,7 +147,7 @@ func (c *Conn) Pause() {
 	c.mu.Unlock()
 }
 
-// Resume undoes Pause.
+// Resume has reading go on after Pause, with what arrived in the meantime.
 func (c *Conn) Resume() {
 	c.mu.Lock()
 	was := c.flag&paused != 0

@@ -5,6 +5,12 @@
 // (package conn/hub), when a descriptor is ready (package poller), or where
 // connections come from (package conn/server).
 //
+// # For handlers
+//
+// A program that serves connections writes a [Handler] and needs of [Conn] only
+// Send, Write, Close, PeerAddr, Subprotocol, Data and SetData, Pause and Resume.
+// The other methods are for package conn/server, the hub and the poller.
+//
 // # Life of a connection
 //
 // See [State]. A connection owns no goroutine, no buffer and no timer. Bytes are
@@ -26,7 +32,9 @@
 //	netpoll's map entry               ~  40 B
 //	hub slot                              8 B
 //
-// TestSizes and the density gate keep these figures true.
+// The rest of what the process grows by per connection, about as much again, is
+// the garbage collector's headroom and the garbage of the handshakes. TestSizes
+// checks the first figure, scripts/density-gate.sh the sum.
 //
 // # Locks
 //

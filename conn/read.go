@@ -5,6 +5,7 @@ package conn
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 
 	"roost/conn/frame"
@@ -265,33 +266,38 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 // end closes the descriptor and tells everybody. The caller holds the registration.
 func (c *Conn) end() {
 	c.in = nil
+	g := c.group
+	var peer netip.AddrPort
+	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
+		peer = c.PeerAddr() // gone with the descriptor
+	}
 	c.mu.Lock()
 	why, code, flag := c.why, c.code, c.flag
 	if c.State() == StateHandedOff {
 		c.mu.Unlock()
-		c.gone(why, false)
+		c.gone(why, false, peer)
 		return
 	}
 	c.enter(StateClosed)
 	c.out = nil
 	c.reg.Close()
 	c.mu.Unlock()
-	c.gone(why, flag&seated != 0)
+	c.gone(why, flag&seated != 0, peer)
 	if flag&opened != 0 {
 		defer func() {
 			if v := recover(); v != nil {
 				c.logPanic(v)
 			}
 		}()
-		c.group.Handler.OnClose(c, CloseInfo{Code: code, Reason: why})
+		g.Handler.OnClose(c, CloseInfo{Code: code, Reason: why})
 	}
 }
 
-func (c *Conn) gone(why Reason, seated bool) {
+func (c *Conn) gone(why Reason, seated bool, peer netip.AddrPort) {
 	g := c.group
 	g.Stats.Ended[why].Add(1)
 	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
-		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "slot", c.slot)
+		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", peer.String())
 	}
 	g.Gone(c, seated)
 }

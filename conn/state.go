@@ -44,8 +44,8 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Reason is why a connection ended. It decides nothing by itself: it is the
-// label of the metric, the field in the log and the value given to OnClose.
+// Reason is why a connection ended. It decides nothing by itself: it indexes the
+// counters, is the field in the log and the value given to OnClose.
 type Reason uint8
 
 const (
@@ -90,7 +90,7 @@ const (
 	// ReasonRegisterFailed: the poller could not watch the descriptor.
 	ReasonRegisterFailed
 
-	// Reasons is how many there are.
+	// Reasons is not a reason: it ends a loop over all of them.
 	Reasons
 )
 

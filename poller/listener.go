@@ -92,33 +92,38 @@ func (l *Listener) Ready(_ *Worker, _ Events) Next {
 	}
 	for range acceptBudget {
 		if l.config.Admit != nil && !l.config.Admit() {
-			return l.pause()
+			if l.pause() {
+				return Wait
+			}
+			continue
 		}
 		fd, errno := socket.Accept(l.reg.FD())
 		switch {
 		case errno == 0:
+			l.paused.Store(false)
 			l.config.OnAccept(fd)
 		case errno == socket.Again:
+			l.paused.Store(false)
 			if l.short {
 				l.short = false
 				l.config.OnResume()
 			}
 			return Wait
 		case socket.PassingAcceptError(errno):
-		default:
+		case l.pause():
 			if !l.short {
 				l.short = true
 				l.config.OnPause(errno)
 			}
-			return l.pause()
+			return Wait
 		}
 	}
+	l.paused.Store(false)
 	return Again
 }
 
-// pause waits for Resume rather than for an edge: the backlog is not empty, and
-// trying on every new arrival would spin.
-func (l *Listener) pause() Next {
-	l.paused.Store(true)
-	return Wait
-}
+// pause makes the listener wait for Resume rather than for an edge: the backlog
+// is not empty, and trying on every new arrival would spin. It reports false when
+// the caller must try once more before it waits: what Resume announces may have
+// come after the refusal, when Resume found nothing to resume.
+func (l *Listener) pause() bool { return l.paused.Swap(true) }

@@ -50,7 +50,7 @@ func descriptors() map[string]int {
 	for fd := range open() {
 		target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 		if err != nil {
-			continue // the one the directory was read with
+			continue
 		}
 		kind, _, _ := strings.Cut(target, ":[")
 		kinds[kind]++
@@ -70,7 +70,11 @@ func open() map[int]bool {
 	}
 	for _, e := range entries {
 		var fd int
-		if _, err := fmt.Sscan(e.Name(), &fd); err == nil {
+		if _, err := fmt.Sscan(e.Name(), &fd); err != nil {
+			continue
+		}
+		// The descriptor that the directory was read with is closed by now.
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
 			fds[fd] = true
 		}
 	}
@@ -289,4 +293,14 @@ func newGate(t testing.TB, re *reactor) *gate {
 		unix.Close(peer)
 	})
 	return g
+}
+
+// duplicate returns a second descriptor of the same socket.
+func duplicate(t testing.TB, fd int) int {
+	t.Helper()
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dup
 }

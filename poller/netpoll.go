@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/mailru/easygo/netpoll"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ type epoll struct {
 // openEpoll creates an epoll instance and starts its wait loop. A wait error ends
 // the loop for good; it is handed to onError.
 func openEpoll(onError func(error)) (epoll, error) {
+	// No child is forked until the descriptors are close-on-exec.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	ep, err := netpoll.EpollCreate(&netpoll.EpollConfig{
 		OnWaitError: func(err error) { onError(fmt.Errorf("epoll_wait: %w", err)) },
 	})
@@ -43,7 +47,11 @@ func openEpoll(onError func(error)) (epoll, error) {
 // make the number unusable for every later connection.
 func (e epoll) add(fd int, cb func(netpoll.EpollEvent)) error {
 	err := e.Add(fd, interest, cb)
-	if err != nil && !errors.Is(err, netpoll.ErrRegistered) && !errors.Is(err, netpoll.ErrClosed) {
+	switch {
+	case err == nil, errors.Is(err, netpoll.ErrRegistered):
+	case errors.Is(err, netpoll.ErrClosed):
+		return ErrClosed
+	default:
 		_ = e.Del(fd) // fails in epoll_ctl, after it has deleted the map entry
 	}
 	return err

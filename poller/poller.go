@@ -10,12 +10,13 @@ import (
 	"sync/atomic"
 )
 
-// Config says how a Poller is built. The zero value is useful.
+// Config says how a Poller is built. Only OnError has no default.
 type Config struct {
 	// Reactors is the number of epoll instances. 0 means one for every four
 	// processors, and at least one.
 	Reactors int
-	// Workers is the number of goroutines that run handlers. 0 means one per processor.
+	// Workers is the number of goroutines that run handlers beside the reactors. 0
+	// means one per processor.
 	Workers int
 	// Buffer is the size in bytes of each worker's Buffer. 0 means none.
 	Buffer int
@@ -28,9 +29,9 @@ type Config struct {
 	// NewScratch makes the Scratch of one worker; it is called once per worker and
 	// reactor, before any handler runs. Nil means no scratch.
 	NewScratch func() any
-	// OnError is told when a reactor's wait loop has ended by an error: its
+	// OnError is told once when a reactor's wait loop has ended by an error: its
 	// connections will see no further event, and the program should end. It is
-	// called from the reactor's goroutine. Required.
+	// called from the reactor's goroutine, so it must not call Close. Required.
 	OnError func(error)
 }
 
@@ -89,7 +90,8 @@ func New(config Config) (*Poller, error) {
 		return nil, err
 	}
 	p := &Poller{config: config.withDefaults()}
-	p.pool.size = p.config.Workers
+	var once sync.Once // netpoll may report the end of a loop twice
+	onError := func(err error) { once.Do(func() { config.OnError(err) }) }
 	p.pool.help = p.config.Help
 	p.pool.batch = batchMost
 	if p.config.Blocking {
@@ -98,7 +100,7 @@ func New(config Config) (*Poller, error) {
 	p.pool.wake = sync.NewCond(&p.pool.mu)
 	for range p.config.Reactors {
 		re := &reactor{poller: p, worker: p.newWorker()}
-		ep, err := openEpoll(p.config.OnError)
+		ep, err := openEpoll(onError)
 		if err != nil {
 			_ = p.Close()
 			return nil, err
@@ -122,8 +124,8 @@ func (p *Poller) newWorker() *Worker {
 }
 
 // Register gives fd, a non-blocking stream socket, to r and watches it from now
-// on; h.Ready may run before Register returns. r must be new. After an error r is
-// unused and fd is still the caller's.
+// on; h.Ready may run at once. r must be new. After an error h was not and will not
+// be called, r cannot be used again, and fd is still the caller's.
 func (p *Poller) Register(r *Registration, fd int, h Handler) error {
 	if p.closed.Load() {
 		return ErrClosed
@@ -131,14 +133,21 @@ func (p *Poller) Register(r *Registration, fd int, h Handler) error {
 	r.handler = h
 	r.reactor = p.reactors[p.turn.Add(1)%uint32(len(p.reactors))]
 	r.fd = int32(fd)
+	// Held until it is certain that the descriptor is in epoll: netpoll publishes the
+	// callback before, and a stale event for this number must not run the handler.
+	r.state.Store(uint32(scheduled))
 	if err := r.reactor.add(r, fd); err != nil {
+		r.state.Store(uint32(gone))
 		r.fd = -1
 		return fmt.Errorf("register descriptor: %w", err)
+	}
+	if !r.release() {
+		p.pool.push(r)
 	}
 	return nil
 }
 
-// Reactors and Workers tell the numbers in force.
+// Reactors tells how many epoll instances there are.
 func (p *Poller) Reactors() int { return len(p.reactors) }
 
 // Workers tells how many goroutines run handlers.
@@ -146,7 +155,7 @@ func (p *Poller) Workers() int { return p.config.Workers }
 
 // Close ends the reactors, then the workers, after they have run what was
 // queued. Registrations that are still open keep their descriptors: close them
-// first. Close must not be called from a handler.
+// first, listeners included. Close must not be called from a handler or OnError.
 func (p *Poller) Close() error {
 	p.closeOnce.Do(func() {
 		p.closed.Store(true)

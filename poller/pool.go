@@ -13,7 +13,6 @@ import (
 // is the number of registrations.
 type pool struct {
 	// Static after New.
-	size  int // workers
 	batch int // most registrations a worker takes at once
 	help  int // a reactor helps when more than this many wait; < 0 never
 
@@ -98,7 +97,7 @@ func (p *pool) surplus() *Registration {
 func (p *pool) work(w *Worker) {
 	defer p.done.Done()
 	var batch [batchMost]*Registration
-	for {
+	for ran := 0; ; {
 		n := 0
 		p.mu.Lock()
 		for p.head == nil && !p.closed {
@@ -123,9 +122,10 @@ func (p *pool) work(w *Worker) {
 			p.run(w, batch[i])
 			batch[i] = nil
 		}
-		if n > 1 {
-			// A batch of raw system calls has kept this processor for a while, and a
-			// reactor back from epoll_wait may be waiting for one.
+		if ran += n; ran >= batchMost {
+			// Raw system calls have kept this processor for a while, and a reactor back
+			// from epoll_wait may be waiting for one.
+			ran = 0
 			runtime.Gosched()
 		}
 	}

@@ -29,8 +29,9 @@ func (re *reactor) del(fd int) {
 }
 
 // dispatch runs in the reactor's goroutine for every event of this registration.
-// It never reads and never blocks. It is a method of Registration so that the
-// callback netpoll keeps costs one pointer (a 16-byte closure).
+// It hands the registration to the pool; only when the pool is behind does it run
+// handlers, up to helpMost, not necessarily this one's. It is a method of
+// Registration so that the callback netpoll keeps costs one pointer (a 16-byte closure).
 func (r *Registration) dispatch(ev netpoll.EpollEvent) {
 	r.mark(events(ev))
 	r.reactor.help()

@@ -20,7 +20,7 @@ const (
 	// still be waiting, and no further edge will announce the end of the stream:
 	// read until the kernel says so.
 	Hangup
-	// Called: [Registration.Call] was called.
+	// Called: [Registration.Call] was called, or the handler answered [Again].
 	Called
 
 	scheduled // in the queue, or its handler is running
@@ -89,7 +89,8 @@ func (r *Registration) BeforeWrite() {
 	}
 }
 
-// WantWrite asks for [Writable] after a write has met [socket.Again]. An edge
+// WantWrite asks for [Writable] after a write has met [socket.Again] or was cut
+// short, which tells the kernel as well that somebody waits for room. An edge
 // that came between that and this call is not lost: BeforeWrite cleared older
 // ones, so a set bit means room. The caller holds the owner's write lock.
 func (r *Registration) WantWrite() { r.mark(uint32(wantWrite)) }

@@ -28,12 +28,12 @@ import (
 type flags struct {
 	Listen   []string `group:"Service" default:":8000" placeholder:"HOST:PORT" help:"Addresses to listen on. ':8000' is every address, IPv4 and IPv6; port 0 lets the system choose. Repeat or separate with commas."`
 	Path     string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
-	Handler  choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client; echo returns it to its sender; push takes none and closes with status 1008, for publishing from the back end."`
-	Static   string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page."`
+	Handler  choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client; echo returns it to its sender; push takes none and closes with status 1008; for programs that embed the package and publish themselves."`
+	Static   string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page: all of it, with listings of folders that have no index.html, and hidden files too."`
 	Origins  []string `group:"Service" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
 	Subprots []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
 
-	MaxConns     count `group:"Connections" default:"0" placeholder:"N" help:"WebSocket connections served at once; more are answered with 503. 0 means as many as the descriptor limit allows."`
+	MaxConns     count `group:"Connections" default:"0" placeholder:"N" help:"WebSocket connections served at once; more are answered with 503. 0 means no limit: when descriptors run out, clients wait until one comes free."`
 	MaxHTTPConns count `group:"Connections" name:"max-http-conns" default:"1024" placeholder:"N" help:"Plain HTTP connections served at once; more are answered with 503. 0 means 1024."`
 	Reactors     count `group:"Connections" default:"0" placeholder:"N" help:"Reactors, one epoll instance each. 0 means one per four processors."`
 	Workers      count `group:"Connections" default:"0" placeholder:"N" help:"Workers that read and handle messages. 0 means one per processor."`
@@ -50,7 +50,7 @@ type flags struct {
 	HandshakeTimeout duration `group:"Time" default:"10s" placeholder:"TIME" help:"How long a client may take for its request. 0 means for ever."`
 	PingInterval     duration `group:"Time" default:"30s" placeholder:"TIME" help:"Silence after which a client is sent a ping; silent for as long again, it is closed. 0 means no pings."`
 	IdleTimeout      duration `group:"Time" default:"0" placeholder:"TIME" help:"Close clients that send no message for this long; pongs do not count. 0 means never."`
-	CloseTimeout     duration `group:"Time" default:"5s" placeholder:"TIME" help:"How long a client may take to answer a close frame. 0 means 5s."`
+	CloseTimeout     duration `group:"Time" default:"5s" placeholder:"TIME" help:"How long a client may take to answer a close frame. 0 means for ever."`
 	ShutdownTimeout  duration `group:"Time" default:"30s" placeholder:"TIME" help:"How long to wait for clients after SIGTERM or SIGINT; a second signal ends at once. 0 means without limit."`
 
 	LogLevel  choice `group:"Log" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
@@ -80,7 +80,10 @@ func parse(args []string, stdout io.Writer) (*flags, error) {
 			if v.HasDefault {
 				help += " Default " + v.Default + "."
 			}
-			return help + " [" + strings.Join(v.Tag.Envs, ", ") + "]"
+			if len(v.Tag.Envs) > 0 {
+				help += " [" + strings.Join(v.Tag.Envs, ", ") + "]"
+			}
+			return help
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 	)
@@ -145,7 +148,7 @@ func (f *flags) config() server.Config {
 		HandshakeTimeout:     orOff(f.HandshakeTimeout.n),
 		PingInterval:         orOff(f.PingInterval.n),
 		IdleTimeout:          f.IdleTimeout.n,
-		CloseTimeout:         f.CloseTimeout.n,
+		CloseTimeout:         orOff(f.CloseTimeout.n),
 	}
 }
 
@@ -172,7 +175,7 @@ func (f *flags) pages(clients func() int) http.Handler {
 	if f.Static != "" {
 		return http.FileServer(http.Dir(f.Static))
 	}
-	return Handler(f.Path, clients)
+	return chatPage(f.Path, string(f.Handler), clients)
 }
 
 func (f *flags) logger(w io.Writer) *slog.Logger {

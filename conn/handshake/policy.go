@@ -18,16 +18,15 @@ type Policy struct {
 	// decoding; the query does not matter.
 	Path string
 
-	// Origins are the web origins whose pages may connect (RFC 6455 section
-	// 10.2), as [scheme://]host[:port]. Host and port are patterns as in
+	// Origins are the web origins whose pages may connect besides those of the
+	// same host (RFC 6455 section 10.2), as [scheme://]host[:port]. Host and port are patterns as in
 	// path.Match, compared without regard to case: "example.com",
 	// "*.example.com", "localhost:*", "https://app.example.com:8443". Without a
 	// scheme any scheme will do; without a port only the default port of the
 	// origin's scheme. "*" is any Origin header whatever; "null" is the Origin of
 	// sandboxed frames and local files.
 	//
-	// Empty means same host: host and port of the Origin must be those of the
-	// request, as Request.Host has them. Whether TLS was used cannot be seen
+	// Same host: host and port of the Origin are those of the request, as Request.Host has them. Whether TLS was used cannot be seen
 	// from here, so a Host without a port has the default port of the Origin's
 	// scheme.
 	//

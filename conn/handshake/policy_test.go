@@ -78,7 +78,8 @@ func TestOrigins(t *testing.T) {
 		{"other.com", host, "https://other.com", true},
 		{"other.com", host, "https://other.com:443", true},
 		{"Other.com", host, "http://OTHER.com", true},
-		{"other.com", host, "https://example.com", false},
+		{"other.com", host, "https://example.com", true}, // the same host always may
+		{"other.com", host, "https://third.com", false},
 		{"other.com", host, "https://other.com:8443", false},
 		{"other.com:*", host, "https://other.com:8443", true},
 		{"other.com:*", host, "https://other.com", true},

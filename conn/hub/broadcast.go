@@ -12,16 +12,18 @@ import (
 
 // Errors of publishing.
 var (
-	// ErrBusy is returned by Broadcast when a FIFO holds twice its bound.
+	// ErrBusy is returned by Broadcast when a FIFO holds its bound and the slack for
+	// running handlers on top. The frame was not published, and was counted.
 	ErrBusy = errors.New("broadcast queue is full; slow down, or use BroadcastWait")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("hub is closed")
 )
 
 // Broadcast publishes f to every open connection. It never blocks and is meant
-// for a Handler: there, [Hub.Admit] keeps the FIFOs below their bound, so that
-// what a few running handlers add always fits. Anybody else who ignores
-// [ErrBusy] loses frames; see BroadcastWait.
+// for OnMessage: [Hub.Admit] stops the reading while a FIFO is full, so that one
+// frame from each handler that is running then always finds room. Whoever
+// publishes more than one frame per message, or elsewhere, may see [ErrBusy]: see
+// BroadcastWait.
 func (h *Hub) Broadcast(f *frame.Prepared) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -29,7 +31,8 @@ func (h *Hub) Broadcast(f *frame.Prepared) error {
 		return ErrClosed
 	}
 	for _, s := range h.shards {
-		if s.fifo.over(2*h.config.QueueFrames, 2*h.config.QueueBytes) {
+		if s.fifo.over(h.config.QueueFrames+h.config.SlackFrames, h.config.QueueBytes+h.config.SlackBytes) {
+			h.refused++
 			return ErrBusy
 		}
 	}

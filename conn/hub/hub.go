@@ -21,6 +21,11 @@ type Config struct {
 	// publishers are slowed down. 0 means 1,024 frames and 4 MiB.
 	QueueFrames int
 	QueueBytes  int
+	// SlackFrames and SlackBytes are room beyond the bound for what Broadcast is
+	// given while a FIFO becomes full. They must cover one message of each handler
+	// that may be running. 0 means as much again as the bound.
+	SlackFrames int
+	SlackBytes  int
 	// BatchFrames and BatchBytes bound what is joined for one write. 0 means 256
 	// frames and 64 KiB. A single frame may be larger.
 	BatchFrames int
@@ -35,6 +40,7 @@ func (c Config) Validate() error {
 		value int
 	}{
 		{"Shards", c.Shards}, {"QueueFrames", c.QueueFrames}, {"QueueBytes", c.QueueBytes},
+		{"SlackFrames", c.SlackFrames}, {"SlackBytes", c.SlackBytes},
 		{"BatchFrames", c.BatchFrames}, {"BatchBytes", c.BatchBytes},
 	} {
 		if f.value < 0 {
@@ -53,6 +59,8 @@ func (c Config) withDefaults() Config {
 	def(&c.Shards, runtime.GOMAXPROCS(0))
 	def(&c.QueueFrames, 1024)
 	def(&c.QueueBytes, 4<<20)
+	def(&c.SlackFrames, c.QueueFrames)
+	def(&c.SlackBytes, c.QueueBytes)
 	def(&c.BatchFrames, 256)
 	def(&c.BatchBytes, 64<<10)
 	return c
@@ -71,6 +79,7 @@ type Hub struct {
 	mu      sync.Mutex   // guards the FIFOs of all shards, and what follows
 	room    *sync.Cond   // signalled when congested becomes false, or a FIFO empty
 	waiters []*conn.Conn // paused until there is room, oldest first
+	refused uint64       // frames answered with ErrBusy
 	closed  bool
 
 	congested atomic.Bool // written under mu
@@ -116,7 +125,7 @@ func (h *Hub) Len() int { return int(h.size.Load()) }
 type Cursor struct{ shard, slot int }
 
 // Walk calls visit for the connections in the next slots at the cursor, looking at
-// about n slots, and reports whether that brought it to the end; the cursor then
+// n slots rounded up to a multiple of 64, and reports whether that brought it to the end; the cursor then
 // stands at the start again. A connection that is there for the whole of a walk
 // is visited exactly once. visit runs without a lock.
 func (h *Hub) Walk(cur *Cursor, n int, visit func(*conn.Conn)) (end bool) {
@@ -204,6 +213,7 @@ func (h *Hub) Close() {
 // Stats is a snapshot of the broadcasters' work.
 type Stats struct {
 	Published  uint64 // frames accepted by Broadcast and BroadcastWait
+	Refused    uint64 // frames refused with ErrBusy
 	Delivered  uint64 // frames taken by a connection: by the kernel or by its queue
 	Writes     uint64 // hand-overs to a connection, of one or more joined frames
 	Waiting    int    // frames in the longest FIFO now
@@ -215,6 +225,7 @@ func (h *Hub) Stats() Stats {
 	var st Stats
 	h.mu.Lock()
 	st.Published = h.shards[0].fifo.taken + uint64(h.shards[0].fifo.frames)
+	st.Refused = h.refused
 	st.Publishers = len(h.waiters)
 	for _, s := range h.shards {
 		st.Waiting = max(st.Waiting, s.fifo.frames)

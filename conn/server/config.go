@@ -26,7 +26,8 @@ type Config struct {
 	// Blocking says that the Handler may wait: reactors then never run it, and
 	// Workers bounds how many connections it serves at once.
 	Blocking bool
-	// HTTP serves the requests that are not for Path. Nil answers 404.
+	// HTTP serves the requests that are not for Path, except for WebSocket handshakes,
+	// which get 404. Nil answers 404 to all.
 	HTTP http.Handler
 	// Log receives what an operator wants to know. Nil means slog.Default.
 	Log *slog.Logger
@@ -40,15 +41,17 @@ type Config struct {
 	Subprotocols []string
 
 	// MaxConns is the number of WebSocket connections served at once; more are
-	// answered with 503. 0 means as many as there are descriptors.
+	// answered with 503. 0 means no limit: when descriptors run out, clients wait in
+	// the kernel's backlog until one comes free.
 	MaxConns int
 	// MaxHTTPConns is the number of connections net/http serves at once; more are
-	// closed. 0 means 1,024.
+	// answered with 503. 0 means 1,024.
 	MaxHTTPConns int
 
 	// Reactors is the number of epoll instances. 0 means one for every four processors.
 	Reactors int
-	// Workers is the number of goroutines that run handlers. 0 means one per processor.
+	// Workers is the number of goroutines that run handlers; reactors help them when
+	// they are behind. 0 means one per processor.
 	Workers int
 	// Shards is the number of broadcaster goroutines. 0 means one per processor.
 	Shards int
@@ -78,9 +81,10 @@ type Config struct {
 	// duration means no pings.
 	PingInterval time.Duration
 	// IdleTimeout closes connections that send no message for this long; pongs do
-	// not count. 0 means never.
+	// not count. 0 and negative durations mean never.
 	IdleTimeout time.Duration
-	// CloseTimeout is how long a client may take to answer a close frame. 0 means 5 s.
+	// CloseTimeout is how long a client may take to answer a close frame. 0 means
+	// 5 s; a negative duration means for ever.
 	CloseTimeout time.Duration
 }
 
@@ -103,13 +107,13 @@ func (c Config) withDefaults() Config {
 	def(&c.Workers, runtime.GOMAXPROCS(0))
 	def(&c.Shards, runtime.GOMAXPROCS(0))
 	def(&c.ReadBuffer, 64<<10)
-	limit(&c.MaxMessage, 1<<20)
-	limit(&c.WriteQueueFrames, 512)
-	limit(&c.WriteQueueBytes, 1<<20)
+	def(&c.MaxMessage, 1<<20)
+	def(&c.WriteQueueFrames, 512)
+	def(&c.WriteQueueBytes, 1<<20)
 	def(&c.BroadcastQueueFrames, 1024)
 	def(&c.BroadcastQueueBytes, 4<<20)
-	limit(&c.HandshakeTimeout, 10*time.Second)
-	limit(&c.PingInterval, 30*time.Second)
+	def(&c.HandshakeTimeout, 10*time.Second)
+	def(&c.PingInterval, 30*time.Second)
 	def(&c.CloseTimeout, 5*time.Second)
 	return c
 }
@@ -122,16 +126,9 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// limit is def for limits that a negative value switches off: it becomes the 0 of
-// the packages below.
-func limit[T int | int64 | time.Duration](v *T, d T) {
-	switch {
-	case *v == 0:
-		*v = d
-	case *v < 0:
-		*v = 0
-	}
-}
+// orNone turns a limit that is switched off into the 0 that means so in the
+// packages below.
+func orNone[T int | int64 | time.Duration](v T) T { return max(0, v) }
 
 // Validate reports every fault at once, each with what would be right.
 func (c Config) Validate() error {
@@ -180,7 +177,7 @@ func (c Config) Validate() error {
 		{"idle timeout", d.IdleTimeout}, {"close timeout", d.CloseTimeout},
 	} {
 		// The stamps of a connection are milliseconds in 32 bits and wrap.
-		if t.value < 0 || t.value > 7*24*time.Hour || t.value > 0 && t.value < 10*time.Millisecond {
+		if t.value > 7*24*time.Hour || t.value > 0 && t.value < 10*time.Millisecond {
 			bad("%s: %v is out of range; want 10ms to 168h", t.name, t.value)
 		}
 	}

@@ -24,10 +24,13 @@ const (
 // closed at once and ctx's error is returned. The waves take half of the time
 // until ctx's deadline at the most.
 //
-// Start cannot be called again. A second Shutdown returns ErrStopped.
+// A server that was never started has nothing to stop; it cannot be started
+// afterwards. When somebody else has begun to stop it, ErrStopping is returned at once.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.begin() {
-		return ErrStopped
+	if started, first := s.begin(); !first {
+		return ErrStopping
+	} else if !started {
+		return nil
 	}
 	defer s.release()
 	for _, l := range *s.listeners.Load() {
@@ -45,26 +48,26 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close stops the server at once: connections are closed without a closing handshake.
+// Close stops the server at once: connections are closed without a closing
+// handshake. It does nothing when the server has stopped or is stopping, so it may
+// be deferred. The error is always nil.
 func (s *Server) Close() error {
-	if !s.begin() {
-		return ErrStopped
+	if started, first := s.begin(); started && first {
+		s.release()
 	}
-	s.release()
 	return nil
 }
 
-// begin claims the right to stop the server.
-func (s *Server) begin() bool {
+// begin claims the right to stop the server, which the first caller gets.
+func (s *Server) begin() (started, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped || !s.started {
-		s.stopped = true
-		return false
-	}
+	first = !s.stopped
 	s.stopped = true
-	s.draining.Store(true)
-	return true
+	if s.started && first {
+		s.draining.Store(true)
+	}
+	return s.started, first
 }
 
 // waves tells every connection to close.

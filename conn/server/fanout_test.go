@@ -339,6 +339,39 @@ func TestPublishersAreSlowedDown(t *testing.T) {
 	}
 }
 
+// TestTinyQueueLosesNothing has messages far larger than the bound of the
+// broadcast queue, from more publishers than there are workers.
+func TestTinyQueueLosesNothing(t *testing.T) {
+	const publishers, each = 20, 20
+	srv, addr := start(t, server.Config{Handler: server.Chat(), BroadcastQueueBytes: 1 << 10, Workers: 8,
+		WriteQueueFrames: -1, WriteQueueBytes: -1})
+	message := strings.Repeat("m", 100_000)
+	var clients []*conntest.Client
+	for range publishers {
+		clients = append(clients, conntest.Dial(t, addr, "/ws"))
+	}
+	var wg sync.WaitGroup
+	for _, c := range clients {
+		wg.Go(func() {
+			for range each {
+				c.Text(message)
+			}
+		})
+		wg.Go(func() {
+			for range publishers * each {
+				if _, p, err := c.Next(); err != nil || len(p) != len(message) {
+					t.Errorf("got %d bytes, %v", len(p), err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := srv.Stats().Hub.Refused; n != 0 {
+		t.Errorf("%d messages were refused", n)
+	}
+}
+
 // TestThousandsOfConnectionsCostNoGoroutines holds 8,000 connections in one
 // process, both ends.
 func TestThousandsOfConnectionsCostNoGoroutines(t *testing.T) {

@@ -41,8 +41,8 @@ type chat struct {
 func (h *chat) Attach(hub *hub.Hub) { h.hub = hub }
 
 func (h *chat) OnMessage(_ *conn.Conn, op frame.Opcode, payload []byte) {
-	// ErrBusy cannot happen: connections are not read while the FIFOs are full. The
-	// hub is closed only after the last connection has been told to go.
+	// One frame per message never meets ErrBusy, see Hub.Broadcast. The hub is closed
+	// only after the last connection has ended.
 	_ = h.hub.Broadcast(frame.Prepare(op, payload))
 }
 

@@ -128,7 +128,7 @@ func (s *Server) newHTTP() *http.Server {
 			}
 			s.config.HTTP.ServeHTTP(w, r)
 		}),
-		ReadHeaderTimeout: s.config.HandshakeTimeout,
+		ReadHeaderTimeout: orNone(s.config.HandshakeTimeout),
 		IdleTimeout:       idleHTTP,
 		WriteTimeout:      slowestHTTP,
 		MaxHeaderBytes:    maxHead,

@@ -12,7 +12,8 @@ import (
 	"roost/poller"
 )
 
-// Stats is a snapshot of everything the server counts. Counters only grow.
+// Stats is a snapshot of everything the server counts. The first four, and in Hub
+// and Poller what waits, are gauges; the rest only grows.
 type Stats struct {
 	Handshaking int64 // connections whose request is incomplete
 	Open        int64 // WebSocket connections
@@ -30,8 +31,14 @@ type Stats struct {
 	Poller       poller.Stats         // scheduling
 }
 
-// Stats may be called at any time after Start.
+// Stats may be called at any time. It is zero before Start.
 func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	running := s.poller != nil
+	s.mu.Unlock()
+	if !running {
+		return Stats{}
+	}
 	g := &s.group.Stats
 	st := Stats{
 		Handshaking:  g.Handshaking.Load(),
@@ -75,6 +82,8 @@ type summary struct {
 	last   time.Time
 	ended  [conn.Reasons]uint64
 	drops  uint64
+
+	refused uint64
 }
 
 const summaryEvery = 10 * time.Second
@@ -103,6 +112,7 @@ func (m *summary) log(now time.Time) {
 		}
 	}
 	add("frames-dropped", g.Dropped.Load(), &m.drops)
+	add("broadcasts-refused", m.server.hub.Stats().Refused, &m.refused)
 	if attrs != nil {
 		m.server.config.Log.Warn("connections cut off or frames dropped in the last seconds", attrs...)
 	}

@@ -5,6 +5,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -16,8 +17,11 @@ import (
 	"roost/poller"
 )
 
-// ErrStopped is returned by Start after Shutdown or Close, or when called twice.
-var ErrStopped = errors.New("server has been started or stopped already")
+// ErrStarted is returned by Start when the server has been started or stopped before.
+var ErrStarted = errors.New("server has been started or stopped already")
+
+// ErrStopping is returned by Shutdown when another Shutdown or Close came first.
+var ErrStopping = errors.New("server is stopping or has stopped already")
 
 // Server is a running server. Its methods may be called from any goroutine.
 type Server struct {
@@ -70,15 +74,15 @@ func New(config Config) (*Server, error) {
 		Policy:           policy,
 		Log:              config.Log,
 		Blocking:         config.Blocking,
-		MaxMessage:       config.MaxMessage,
+		MaxMessage:       orNone(config.MaxMessage),
 		ReadBudget:       config.ReadBuffer,
-		WriteQueueFrames: config.WriteQueueFrames,
-		WriteQueueBytes:  config.WriteQueueBytes,
+		WriteQueueFrames: orNone(config.WriteQueueFrames),
+		WriteQueueBytes:  orNone(config.WriteQueueBytes),
 		SlowConsumer:     config.SlowConsumer,
-		HandshakeTimeout: config.HandshakeTimeout,
-		PingInterval:     config.PingInterval,
-		IdleTimeout:      config.IdleTimeout,
-		CloseTimeout:     config.CloseTimeout,
+		HandshakeTimeout: orNone(config.HandshakeTimeout),
+		PingInterval:     orNone(config.PingInterval),
+		IdleTimeout:      orNone(config.IdleTimeout),
+		CloseTimeout:     orNone(config.CloseTimeout),
 		Admit:            s.admit,
 		Seat:             s.seat,
 		HandOff:          s.handOff,
@@ -93,7 +97,7 @@ func (s *Server) Start() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.started || s.stopped {
-		return ErrStopped
+		return ErrStarted
 	}
 	defer func() {
 		if err != nil {
@@ -107,9 +111,12 @@ func (s *Server) Start() (err error) {
 		Shards:      c.Shards,
 		QueueFrames: c.BroadcastQueueFrames,
 		QueueBytes:  c.BroadcastQueueBytes,
+		// While a queue becomes full, each worker and reactor may be inside OnMessage.
+		SlackFrames: c.Workers + c.Reactors,
+		SlackBytes:  slack(c.Workers+c.Reactors, c.MaxMessage),
 		// One batch must not fill a connection's queue by itself.
-		BatchFrames: half(c.WriteQueueFrames, 256),
-		BatchBytes:  half(c.WriteQueueBytes, 64<<10),
+		BatchFrames: half(orNone(c.WriteQueueFrames), 256),
+		BatchBytes:  half(orNone(c.WriteQueueBytes), 64<<10),
 	})
 	if err != nil {
 		return err
@@ -139,6 +146,16 @@ func (s *Server) Start() (err error) {
 		s.listeners.Store(&all)
 	}
 	return nil
+}
+
+// slack is room for one message of each of n handlers; without a limit on
+// messages there is none on their sum.
+func slack(n int, maxMessage int64) int {
+	const header = 10 // the longest of a server's frame, RFC 6455 section 5.2
+	if maxMessage <= 0 || maxMessage > math.MaxInt/2/int64(n)-header {
+		return math.MaxInt / 2
+	}
+	return n * (int(maxMessage) + header)
 }
 
 // half of limit, at most most; limit 0 means none.
@@ -173,8 +190,8 @@ func (s *Server) fail(err error) {
 	}
 }
 
-// Settings is the configuration in force, with defaults filled in; a limit of 0 is
-// switched off. Handler, HTTP and Log are left out.
+// Settings is the configuration in force, with defaults filled in. Handler, HTTP
+// and Log are left out.
 func (s *Server) Settings() Config {
 	c := s.config
 	c.Handler, c.HTTP, c.Log = nil, nil, nil

@@ -5,13 +5,16 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,6 +231,73 @@ func TestHandshakeRefusals(t *testing.T) {
 		})
 	}
 	conntest.Dial(t, addr, "/ws", "Origin: http://"+addr)
+}
+
+func TestOriginsComeOnTopOfTheOwnHost(t *testing.T) {
+	_, addr := start(t, server.Config{Handler: server.Echo(), Origins: []string{"https://app.example.com"}})
+	conntest.Dial(t, addr, "/ws", "Origin: http://"+addr)
+	conntest.Dial(t, addr, "/ws", "Origin: https://app.example.com")
+}
+
+// TestLifecycle calls everything at the wrong time.
+func TestLifecycle(t *testing.T) {
+	config := server.Config{Listen: []string{"127.0.0.1:0"}, Handler: server.Chat(), Log: slog.New(slog.DiscardHandler)}
+	srv, err := server.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := srv.Stats().Open + int64(srv.Clients()); n != 0 || srv.Hub() != nil || len(srv.Addrs()) != 0 {
+		t.Error("a server that was not started has something")
+	}
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Errorf("Shutdown before Start: %v", err)
+	}
+	if err := srv.Start(); !errors.Is(err, server.ErrStarted) {
+		t.Errorf("Start after Shutdown: %v", err)
+	}
+
+	srv, addr := start(t, config)
+	if err := srv.Start(); !errors.Is(err, server.ErrStarted) {
+		t.Errorf("second Start: %v", err)
+	}
+	config.Listen = []string{addr}
+	taken, err := server.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := taken.Start(); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("port in use: %v", err)
+	}
+	if err := taken.Close(); err != nil {
+		t.Errorf("Close after a failed Start: %v", err)
+	}
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if err := srv.Shutdown(context.Background()); !errors.Is(err, server.ErrStopping) {
+		t.Errorf("second Shutdown: %v", err)
+	}
+	if err := srv.Close(); err != nil {
+		t.Errorf("Close after Shutdown: %v", err)
+	}
+}
+
+// TestSettingsCanBeUsedAgain feeds what is in force back in.
+func TestSettingsCanBeUsedAgain(t *testing.T) {
+	first, err := server.New(server.Config{Listen: []string{":0"}, Handler: server.Chat(),
+		MaxMessage: -1, PingInterval: -1, IdleTimeout: -1, CloseTimeout: -1, WriteQueueFrames: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := first.Settings()
+	config.Handler = server.Chat()
+	second, err := server.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := first.Settings(), second.Settings(); !reflect.DeepEqual(a, b) {
+		t.Errorf("%+v became %+v", a, b)
+	}
 }
 
 func TestSubprotocol(t *testing.T) {

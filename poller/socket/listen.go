@@ -21,7 +21,11 @@ const backlog = 1 << 16
 // or on IPv4 alone where the system has no IPv6. Port 0 lets the kernel choose;
 // [LocalAddr] tells what it chose. The caller owns the descriptor.
 func Listen(addr string) (int, error) {
-	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	_, _, err := net.SplitHostPort(addr)
+	var tcp *net.TCPAddr
+	if err == nil {
+		tcp, err = net.ResolveTCPAddr("tcp", addr)
+	}
 	if err != nil {
 		return -1, fmt.Errorf("listen address %q: %w; give host:port, as in 127.0.0.1:8000 or :8000", addr, err)
 	}
@@ -34,9 +38,11 @@ func Listen(addr string) (int, error) {
 	if ip.IsValid() {
 		sa.Addr = ip.As16()
 		if tcp.Zone != "" {
-			if ifi, err := net.InterfaceByName(tcp.Zone); err == nil {
-				sa.ZoneId = uint32(ifi.Index)
+			ifi, err := net.InterfaceByName(tcp.Zone)
+			if err != nil {
+				return -1, fmt.Errorf("listen address %q: no network interface %q: %w", addr, tcp.Zone, err)
 			}
+			sa.ZoneId = uint32(ifi.Index)
 		}
 		return listen(unix.AF_INET6, sa, addr)
 	}

@@ -19,6 +19,9 @@ var ErrNoDescriptor = errors.New("connection has no socket descriptor of its own
 // of fd in every case: after an error fd is closed.
 func NetConn(fd int) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "socket")
+	if f == nil { // fd is negative, and net.FileConn panics
+		return nil, os.NewSyscallError("dup", unix.EBADF)
+	}
 	// net.FileConn duplicates the descriptor; closing the file drops ours.
 	c, err := net.FileConn(f)
 	if cerr := f.Close(); err == nil && cerr != nil {

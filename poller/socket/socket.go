@@ -75,16 +75,6 @@ func PassingAcceptError(errno syscall.Errno) bool {
 	return false
 }
 
-// ExhaustedAcceptError reports whether errno says that the process or the system
-// has no descriptor or memory left. The connection stays in the listener's backlog.
-func ExhaustedAcceptError(errno syscall.Errno) bool {
-	switch errno {
-	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-		return true
-	}
-	return false
-}
-
 // ShutdownWrite sends FIN after what is already in the send buffer and leaves
 // the receiving side open (shutdown(2) with SHUT_WR).
 func ShutdownWrite(fd int) error {

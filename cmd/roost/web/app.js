@@ -40,10 +40,23 @@ async function connect() {
 }
 
 async function findEndpoint() {
-  const { path } = await getJSON("config.json");
+  const { path, handler } = await getJSON("config.json");
+  explain(handler);
   const url = new URL(path, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
+}
+
+// What becomes of a message depends on the server's --handler.
+const FATE = {
+  chat: "What you send reaches everyone who is connected.",
+  echo: "What you send comes back to you alone.",
+  push: "This server takes no messages: what it publishes appears here.",
+};
+
+function explain(handler) {
+  byId("fate").textContent = FATE[handler] ?? "";
+  byId("composer").hidden = byId("hint").hidden = handler === "push";
 }
 
 function open(candidate) {
