@@ -237,7 +237,7 @@ func TestListenerOutOfDescriptors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer unix.Close(fd)
+		t.Cleanup(func() { unix.Close(fd) })
 		clients[i] = fd
 	}
 	connect := func(fd int) {

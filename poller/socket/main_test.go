@@ -87,6 +87,7 @@ func dial(t testing.TB, lfd int) int {
 }
 
 func closing(t testing.TB, fds ...int) {
+	t.Helper()
 	t.Cleanup(func() {
 		for _, fd := range fds {
 			Close(fd)
