@@ -60,7 +60,7 @@ type Config struct {
 	CloseTimeout time.Duration
 
 	// Admit is asked before bytes are read and before each message is delivered.
-	// When it answers false it has called Pause and will see to Resume. Nil means yes.
+	// When it answers false it has called Hold and will see to Release. Nil means yes.
 	Admit func(*Conn) bool
 	// Seat is asked when a good request is complete. If it answers false the request
 	// is refused with 503. Nil means yes.

@@ -46,6 +46,7 @@ type flags uint8
 
 const (
 	paused   flags = 1 << iota // Pause was called, Resume not yet
+	held                       // Hold was called, Release not yet
 	seated                     // counted by Config.Seat
 	opened                     // OnOpen was called, so OnClose is owed
 	corked                     // a worker runs the connection: out is flushed at the end of the run
@@ -141,19 +142,37 @@ func (c *Conn) SetSlot(slot uint32) { c.slot = slot }
 // Pause stops the reading of further messages until Resume. A message that is
 // being delivered is not affected; what the peer sends fills the socket buffers
 // and slows the peer down. Pausing twice is pausing once.
-func (c *Conn) Pause() {
+func (c *Conn) Pause() { c.stop(paused) }
+
+// Resume has reading go on after Pause, with what arrived in the meantime.
+func (c *Conn) Resume() { c.goOn(paused) }
+
+// Hold is Pause for the owner of the connections, the server and its hub; reading
+// goes on when neither holds it.
+func (c *Conn) Hold() { c.stop(held) }
+
+// Release is Resume for Hold.
+func (c *Conn) Release() { c.goOn(held) }
+
+func (c *Conn) stop(by flags) {
 	c.mu.Lock()
-	c.flag |= paused
+	c.flag |= by
 	c.mu.Unlock()
 }
 
-// Resume has reading go on after Pause, with what arrived in the meantime.
-func (c *Conn) Resume() {
+func (c *Conn) goOn(by flags) {
 	c.mu.Lock()
-	was := c.flag&paused != 0
-	c.flag &^= paused
+	was := c.flag&by != 0
+	c.flag &^= by
+	free := was && c.flag&(paused|held) == 0
+	if free && c.State() == StateOpen {
+		// The peer could not be heard meanwhile: its silence does not count.
+		now := c.group.now.Load()
+		c.since.Store(now)
+		c.spoke.Store(now)
+	}
 	c.mu.Unlock()
-	if was {
+	if free {
 		c.reg.Call()
 	}
 }

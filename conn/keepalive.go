@@ -24,7 +24,7 @@ func (c *Conn) Sweep() {
 		}
 	case StateOpen:
 		switch {
-		case over(elapsed(now, c.spoke.Load()), g.IdleTimeout):
+		case over(elapsed(now, c.spoke.Load()), g.IdleTimeout) && !c.unheard():
 			c.close(frame.StatusGoingAway, "idle timeout", ReasonIdleTimeout)
 		case !over(quiet, g.PingInterval):
 			c.pinged = false
@@ -41,12 +41,19 @@ func (c *Conn) Sweep() {
 	}
 }
 
+// unheard reports that the peer may have spoken: it is not being read.
+func (c *Conn) unheard() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flag&(paused|held) != 0
+}
+
 // expire fails the connection if it is still in state st. Nobody can expect an
 // answer of a connection that is not being read.
 func (c *Conn) expire(st State, why Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.State() == st && (st != StateOpen || c.flag&paused == 0) {
+	if c.State() == st && (st != StateOpen || c.flag&(paused|held) == 0) {
 		c.failLocked(why)
 	}
 }

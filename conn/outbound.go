@@ -123,6 +123,7 @@ func (o *outbound) reset() {
 	if cap(o.buf) > corkKeep {
 		o.buf = nil
 	}
+	clear(o.segs) // what a failure left
 	*o = outbound{segs: o.segs[:0], buf: o.buf}
 }
 

@@ -62,7 +62,7 @@ func (c *Conn) run(w *poller.Worker, s *Scratch, ev poller.Events) (next poller.
 
 func (c *Conn) logPanic(v any) {
 	c.group.Log.Error("handler panicked; its connection is closed",
-		"panic", v, "peer", c.PeerAddr().String(), "stack", string(debug.Stack()))
+		"panic", v, "peer", address(c.PeerAddr()), "stack", string(debug.Stack()))
 }
 
 // read moves bytes from the kernel through the parser until there are no more,
@@ -85,8 +85,11 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 				}
 				in.unread = false
 				if kept > 0 {
-					// Bytes that were read before the pause come first.
-					if !c.consume(s, buf[:copy(buf, in.rest)]) {
+					// Bytes that were read before the pause come first. They may be more than
+					// the buffer holds, and they are ours to unmask.
+					rest := in.rest
+					in.rest = nil
+					if !c.consume(s, rest) {
 						return poller.Wait
 					}
 					continue
@@ -104,6 +107,10 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			c.fail(ReasonPeerReset)
 			return poller.Wait
 		case n == 0:
+			// The peer may have closed its own side only, and still read our answers.
+			c.mu.Lock()
+			c.flushLocked()
+			c.mu.Unlock()
 			c.fail(c.eofReason())
 			return poller.Wait
 		}
@@ -232,9 +239,13 @@ func (c *Conn) stalled() bool {
 	if c.flag&corked != 0 && c.out.half(c.group) {
 		c.flushLocked()
 	}
-	stalled := c.flag&paused != 0 || c.out.half(c.group)
+	stalled := c.stalledLocked()
 	c.mu.Unlock()
 	return stalled || c.group.Admit != nil && !c.group.Admit(c)
+}
+
+func (c *Conn) stalledLocked() bool {
+	return c.flag&(paused|held) != 0 || c.out.half(c.group)
 }
 
 // discard reads and forgets what arrives after our last bytes, until the peer
@@ -293,11 +304,19 @@ func (c *Conn) end() {
 	}
 }
 
+// address is for the log. The kernel forgets a peer that has reset the connection.
+func address(peer netip.AddrPort) string {
+	if !peer.IsValid() {
+		return "unknown"
+	}
+	return peer.String()
+}
+
 func (c *Conn) gone(why Reason, seated bool, peer netip.AddrPort) {
 	g := c.group
 	g.Stats.Ended[why].Add(1)
 	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
-		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", peer.String())
+		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", address(peer))
 	}
 	g.Gone(c, seated)
 }

@@ -21,10 +21,9 @@ func NewScratch() any { return new(Scratch) }
 const corkKeep = 256 << 10
 
 func (s *Scratch) count(st *Stats) {
-	if s.bytes == 0 {
-		return
+	if s.bytes > 0 {
+		st.BytesIn.Add(s.bytes)
 	}
-	st.BytesIn.Add(s.bytes)
 	if s.messages > 0 {
 		st.MessagesIn.Add(s.messages)
 	}

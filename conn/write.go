@@ -59,6 +59,9 @@ func (c *Conn) Write(op frame.Opcode, payload []byte) error {
 		c.out = new(outbound)
 		c.out.encode(op, payload)
 		c.flushLocked()
+		if c.State() != StateOpen {
+			return ErrNotOpen
+		}
 		return nil
 	}
 	if err := c.admitLocked(1); err != nil {
@@ -117,11 +120,20 @@ func (c *Conn) admitLocked(frames int) error {
 	return ErrSlowConsumer
 }
 
-// flush writes what waits.
+// flush writes what waits, after epoll has reported room.
 func (c *Conn) flush() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil {
+		return
+	}
+	before := c.out.bytes
 	c.flushLocked()
-	c.mu.Unlock()
+	if c.State() == StateOpen && (c.out == nil || c.out.bytes < before) {
+		// Room came because the peer has acknowledged something: it lives, even if
+		// its pongs cannot be read while its answers wait.
+		c.since.Store(c.group.now.Load())
+	}
 }
 
 // flushLocked offers the queue to the kernel until it is empty, the socket is
@@ -183,6 +195,12 @@ func (c *Conn) uncork(s *Scratch) (end bool) {
 		s.cork.reset()
 	}
 	switch c.State() {
+	case StateOpen:
+		if c.in != nil && c.in.unread && !c.stalledLocked() {
+			// Reading stopped because answers waited, and they have left by now: in
+			// this very run, perhaps, so that no event will announce the room.
+			c.reg.Call()
+		}
 	case StateFailed, StateHandedOff:
 		return true
 	case StateClosing:

@@ -15,7 +15,7 @@ var (
 	// ErrBusy is returned by Broadcast when a FIFO holds its bound and the slack for
 	// running handlers on top. The frame was not published, and was counted.
 	ErrBusy = errors.New("broadcast queue is full; slow down, or use BroadcastWait")
-	// ErrClosed is returned after Close.
+	// ErrClosed is returned after Seal or Close.
 	ErrClosed = errors.New("hub is closed")
 )
 
@@ -27,7 +27,7 @@ var (
 func (h *Hub) Broadcast(f *frame.Prepared) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	if h.sealed {
 		return ErrClosed
 	}
 	for _, s := range h.shards {
@@ -45,25 +45,25 @@ func (h *Hub) Broadcast(f *frame.Prepared) error {
 func (h *Hub) BroadcastWait(ctx context.Context, f *frame.Prepared) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.congested.Load() && !h.closed {
+	if h.congested.Load() && !h.sealed {
 		stop := context.AfterFunc(ctx, h.wakeAll)
 		defer stop()
-		for h.congested.Load() && !h.closed {
+		for h.congested.Load() && !h.sealed {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			h.room.Wait()
 		}
 	}
-	if h.closed {
+	if h.sealed {
 		return ErrClosed
 	}
 	h.publish(f)
 	return nil
 }
 
-// Admit reports whether a message of c may be handled now. If not, c is paused
-// and will be resumed when the FIFOs have room. It is called by the goroutine
+// Admit reports whether a message of c may be handled now. If not, c is held
+// and will be released when the FIFOs have room. It is called by the goroutine
 // that runs c, see conn.Config.Admit.
 func (h *Hub) Admit(c *conn.Conn) bool {
 	if !h.congested.Load() {
@@ -74,7 +74,7 @@ func (h *Hub) Admit(c *conn.Conn) bool {
 	if !h.congested.Load() || h.closed {
 		return true
 	}
-	c.Pause()
+	c.Hold()
 	h.waiters = append(h.waiters, c)
 	return false
 }

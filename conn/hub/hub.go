@@ -77,10 +77,11 @@ type Hub struct {
 	size atomic.Int64  // connections
 
 	mu      sync.Mutex   // guards the FIFOs of all shards, and what follows
-	room    *sync.Cond   // signalled when congested becomes false, or a FIFO empty
+	room    *sync.Cond   // signalled when congested becomes false, or a batch is out
 	waiters []*conn.Conn // paused until there is room, oldest first
 	refused uint64       // frames answered with ErrBusy
-	closed  bool
+	sealed  bool         // nothing more is published
+	closed  bool         // broadcasters end when their FIFO is empty
 
 	congested atomic.Bool // written under mu
 	done      sync.WaitGroup
@@ -136,8 +137,8 @@ func (h *Hub) Walk(cur *Cursor, n int, visit func(*conn.Conn)) (end bool) {
 		for _, c := range some[:k] {
 			visit(c)
 		}
-		n -= stride
 		if next >= 0 {
+			n -= stride
 			cur.slot = next
 			continue
 		}
@@ -166,18 +167,29 @@ func (h *Hub) Slots() int {
 	return n
 }
 
-// Drain waits until every frame published so far has been handed to every
-// connection, or ctx ends.
+// Seal refuses frames from now on with [ErrClosed]. What has been published is
+// still sent.
+func (h *Hub) Seal() {
+	h.mu.Lock()
+	h.sealed = true
+	h.room.Broadcast()
+	h.mu.Unlock()
+}
+
+// Drain waits until every frame published before the call has been handed to
+// every connection, or ctx ends.
 func (h *Hub) Drain(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, h.wakeAll)
 	defer stop()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for h.pending() {
-		if err := ctx.Err(); err != nil {
-			return err
+	for _, s := range h.shards {
+		for until := s.fifo.taken + uint64(s.fifo.frames); s.sent < until; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			h.room.Wait()
 		}
-		h.room.Wait()
 	}
 	return nil
 }
@@ -188,20 +200,10 @@ func (h *Hub) wakeAll() {
 	h.mu.Unlock()
 }
 
-func (h *Hub) pending() bool {
-	for _, s := range h.shards {
-		if s.fifo.frames > 0 || s.busy {
-			return true
-		}
-	}
-	return false
-}
-
-// Close ends the broadcasters after they have sent what was published. Frames
-// published later are refused with [ErrClosed].
+// Close is Seal, and ends the broadcasters after they have sent what was published.
 func (h *Hub) Close() {
 	h.mu.Lock()
-	h.closed = true
+	h.sealed, h.closed = true, true
 	h.room.Broadcast()
 	for _, s := range h.shards {
 		s.wake.Signal()

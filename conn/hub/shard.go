@@ -26,7 +26,7 @@ type shard struct {
 
 	// Guarded by the hub's mu.
 	fifo fifo
-	busy bool // a batch has been taken and not handed out yet
+	sent uint64 // frames taken from fifo and handed to every connection
 	wake *sync.Cond
 
 	// Owned by run.
@@ -131,7 +131,7 @@ func (s *shard) run() {
 	for {
 		b, frames, resume := s.take()
 		for _, c := range resume {
-			c.Resume()
+			c.Release()
 		}
 		if frames > 0 {
 			s.fanOut(b, frames)
@@ -148,7 +148,8 @@ func (s *shard) take() (b []byte, frames int, resume []*conn.Conn) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.busy = false
+	s.sent = s.fifo.taken
+	h.room.Broadcast() // for Drain
 	for s.fifo.frames == 0 {
 		if resume = h.relieve(); len(resume) > 0 {
 			return nil, 0, resume
@@ -156,10 +157,8 @@ func (s *shard) take() (b []byte, frames int, resume []*conn.Conn) {
 		if h.closed {
 			return nil, 0, nil
 		}
-		h.room.Broadcast() // for Drain
 		s.wake.Wait()
 	}
-	s.busy = true
 	f := s.fifo.pop()
 	b, frames = f.Bytes(), 1
 	if s.fifo.frames > 0 && len(b)+len(s.fifo.peek().Bytes()) <= h.config.BatchBytes {

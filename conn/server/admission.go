@@ -54,6 +54,10 @@ func (s *Server) adopt(fd int, received []byte) {
 	s.hub.Join(c)
 	if err := c.Start(s.poller, fd, received); err != nil {
 		s.config.Log.Warn("connection dropped: the poller cannot watch it", "err", err)
+		return
+	}
+	if s.draining.Load() {
+		c.Shutdown() // the walk that tells everybody may have passed its slot
 	}
 }
 
@@ -70,7 +74,7 @@ func (s *Server) seat() bool {
 // none is: what has been taken reaches everybody, and what has not, nobody.
 func (s *Server) admit(c *conn.Conn) bool {
 	if s.draining.Load() {
-		c.Pause() // its end will run it again
+		c.Hold() // its end will run it again
 		return false
 	}
 	return s.hub.Admit(c)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
@@ -24,7 +25,8 @@ type Config struct {
 	// Handler serves the WebSocket connections. Required. See [Chat], [Echo], [Push].
 	Handler conn.Handler
 	// Blocking says that the Handler may wait: reactors then never run it, and
-	// Workers bounds how many connections it serves at once.
+	// Workers bounds how many connections it serves at once. Accepting and
+	// handshakes use the same workers: have more than handlers will block.
 	Blocking bool
 	// HTTP serves the requests that are not for Path, except for WebSocket handshakes,
 	// which get 404. Nil answers 404 to all.
@@ -166,6 +168,7 @@ func (c Config) Validate() error {
 	between("read buffer", d.ReadBuffer, 1<<10, 64<<20, " bytes")
 	between("broadcast queue frames", d.BroadcastQueueFrames, 1, 1<<24, "")
 	between("broadcast queue bytes", d.BroadcastQueueBytes, 1<<10, 1<<40, "")
+	between("number of subprotocols", len(d.Subprotocols), 0, math.MaxInt8, "")
 	if d.SlowConsumer > conn.Drop {
 		bad("slow consumer policy %d is unknown", d.SlowConsumer)
 	}

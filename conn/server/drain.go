@@ -24,6 +24,10 @@ const (
 // closed at once and ctx's error is returned. The waves take half of the time
 // until ctx's deadline at the most.
 //
+// With Config.Blocking, handlers that do not return keep the rest from ending: then
+// Shutdown returns when ctx ends, and the rest follows when they do. Neither
+// Shutdown nor Close may be called by a Handler, except in a goroutine of its own.
+//
 // A server that was never started has nothing to stop; it cannot be started
 // afterwards. When somebody else has begun to stop it, ErrStopping is returned at once.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -32,6 +36,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	} else if !started {
 		return nil
 	}
+	if !s.config.Blocking {
+		return s.shutdown(ctx)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.shutdown(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Server) shutdown(ctx context.Context) error {
 	defer s.release()
 	for _, l := range *s.listeners.Load() {
 		l.Close()
@@ -39,6 +57,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	httpErr := make(chan error, 1)
 	go func() { httpErr <- s.http.Shutdown(ctx) }()
 	// After an error ctx is over, and what follows falls through to the end.
+	s.hub.Seal()
 	_ = s.hub.Drain(ctx)
 	s.waves(ctx)
 	err := s.awaitEmpty(ctx)
@@ -50,9 +69,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close stops the server at once: connections are closed without a closing
 // handshake. It does nothing when the server has stopped or is stopping, so it may
-// be deferred. The error is always nil.
+// be deferred. With Config.Blocking it does not wait for handlers that are running.
+// The error is always nil.
 func (s *Server) Close() error {
-	if started, first := s.begin(); started && first {
+	switch started, first := s.begin(); {
+	case !started || !first:
+	case s.config.Blocking:
+		go s.release()
+	default:
 		s.release()
 	}
 	return nil

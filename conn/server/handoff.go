@@ -6,14 +6,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"roost/conn/handshake"
 	"roost/poller/socket"
 )
 
@@ -21,9 +22,9 @@ import (
 // the WebSocket path reach net/http. There each has a goroutine of its own, so
 // their number is bounded.
 type handoff struct {
-	conns  chan net.Conn
+	conns  chan net.Conn // has room for most
 	closed chan struct{}
-	once   sync.Once
+	mu     sync.Mutex // held to add to conns, and to close
 
 	most    int64
 	open    atomic.Int64
@@ -38,6 +39,9 @@ const (
 	// idleHTTP is short: what a page loads comes within it, and a kept-alive
 	// connection that has done its work takes a place from MaxHTTPConns.
 	idleHTTP = 5 * time.Second
+	// slowestBody is how long a request may take to arrive, body included: net/http
+	// reads a body to its end even if nobody wants it.
+	slowestBody = 30 * time.Second
 	// slowestHTTP is how long an answer may take to be sent. Large files from
 	// --static over slow lines need minutes.
 	slowestHTTP = 5 * time.Minute
@@ -61,11 +65,13 @@ func (h *handoff) give(fd int, received []byte) error {
 		return err
 	}
 	c := &httpConn{Conn: nc, received: received, home: h}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	select {
 	case <-h.closed:
 		return c.Close()
 	default:
-		h.conns <- c // has room for as many as may be open
+		h.conns <- c
 		return nil
 	}
 }
@@ -80,18 +86,22 @@ func (h *handoff) Accept() (net.Conn, error) {
 }
 
 func (h *handoff) Close() error {
-	h.once.Do(func() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.closed:
+		return nil
+	default:
 		close(h.closed)
-		for {
-			select {
-			case c := <-h.conns:
-				_ = c.Close()
-			default:
-				return
-			}
+	}
+	for {
+		select {
+		case c := <-h.conns:
+			_ = c.Close()
+		default:
+			return nil
 		}
-	})
-	return nil
+	}
 }
 
 func (h *handoff) Addr() net.Addr { return &net.TCPAddr{} }
@@ -123,12 +133,18 @@ func (s *Server) newHTTP() *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == s.config.Path {
-				s.takeBack(w, r)
-				return
+				// The decoded path is the right one, but whether the request is for the
+				// WebSocket path is the policy's to say: if it said no to the same head
+				// before, the connection would go to and fro for ever.
+				if head := requestHead(r); s.group.Policy.Negotiate(nil, head).Kind != handshake.HTTP {
+					s.takeBack(w, r, head)
+					return
+				}
 			}
 			s.config.HTTP.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: orNone(s.config.HandshakeTimeout),
+		ReadTimeout:       slowestBody,
 		IdleTimeout:       idleHTTP,
 		WriteTimeout:      slowestHTTP,
 		MaxHeaderBytes:    maxHead,
@@ -143,10 +159,19 @@ func (s *Server) handOff(fd int, received []byte) {
 	}
 }
 
+// requestHead is the head of r as it may have come over the wire.
+func requestHead(r *http.Request) []byte {
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "%s %s %s\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Proto, r.Host)
+	_ = r.Header.Write(&head) // a bytes.Buffer takes everything
+	head.WriteString("\r\n")
+	return head.Bytes()
+}
+
 // takeBack returns a connection to the poller when a later request on it is for
 // the WebSocket path. Reverse proxies do that: they keep connections to a back
 // end alive and send upgrades on them. What the request is worth is decided there.
-func (s *Server) takeBack(w http.ResponseWriter, r *http.Request) {
+func (s *Server) takeBack(w http.ResponseWriter, r *http.Request, head []byte) {
 	if r.ContentLength != 0 {
 		w.Header().Set("Connection", "close")
 		http.Error(w, "a WebSocket handshake has no body", http.StatusBadRequest)
@@ -162,19 +187,16 @@ func (s *Server) takeBack(w http.ResponseWriter, r *http.Request) {
 		_ = nc.Close()
 		return
 	}
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "%s %s %s\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Proto, r.Host)
-	_ = r.Header.Write(&head) // a bytes.Buffer takes everything
-	head.WriteString("\r\n")
-	_, _ = io.CopyN(&head, rw.Reader, int64(rw.Reader.Buffered()))
-	head.Write(c.received)
+	// What came behind the head: in net/http's buffer, and not read by it yet.
+	buffered, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	received := slices.Concat(head, buffered, c.received)
 	fd, err := socket.Detach(c.Conn)
 	if err != nil {
 		_ = c.Close()
 		return
 	}
 	c.once.Do(func() { c.home.open.Add(-1) })
-	s.adopt(fd, head.Bytes())
+	s.adopt(fd, received)
 }
 
 // serveHTTP runs until the hand-off is closed.

@@ -37,7 +37,10 @@ func (w *sweeper) run(s *Server) {
 	c := s.group.Config
 	always := least(c.PingInterval, c.IdleTimeout)
 	passing := least(c.HandshakeTimeout, c.CloseTimeout)
-	tick := min(max(least(always, passing)/(2*sweepsPerDeadline), 2*time.Millisecond), time.Second)
+	tick := time.Second
+	if shortest := least(always, passing); shortest > 0 {
+		tick = min(max(shortest/(2*sweepsPerDeadline), 2*time.Millisecond), time.Second)
+	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var cur hub.Cursor

@@ -1,0 +1,106 @@
+//go:build linux
+
+package conn
+
+import (
+	"log/slog"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"roost/conn/frame"
+	"roost/conn/handshake"
+	"roost/poller"
+)
+
+type nobody struct{}
+
+func (nobody) OnOpen(*Conn, *handshake.Request)      {}
+func (nobody) OnMessage(*Conn, frame.Opcode, []byte) {}
+func (nobody) OnClose(*Conn, CloseInfo)              {}
+
+// TestProgressIsASignOfLife moves the clock by hand. A peer that is not read,
+// because its answers wait, cannot be heard; what it acknowledges counts instead.
+func TestProgressIsASignOfLife(t *testing.T) {
+	start := time.Now()
+	gone := make(chan struct{})
+	g := NewGroup(Config{
+		Handler: nobody{}, Log: slog.New(slog.DiscardHandler), PingInterval: time.Minute,
+		Policy: &handshake.Policy{Path: "/", MaxHead: 8192, MaxHeaders: 100},
+		Gone:   func(*Conn, bool) { close(gone) },
+	})
+	g.start = start
+	p, err := poller.New(poller.Config{Reactors: 1, Workers: 1, Buffer: 16 << 10, NewScratch: NewScratch,
+		OnError: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := fds[1]
+	defer unix.Close(peer)
+	c := New(g)
+	if err := c.Start(p, fds[0], nil); err != nil {
+		t.Fatal(err)
+	}
+	request := "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	if _, err := unix.Write(peer, []byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return c.State() == StateOpen })
+	f := frame.Prepare(frame.Binary, make([]byte, 16<<10))
+	queued := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.out == nil {
+			return 0
+		}
+		return c.out.bytes
+	}
+	for queued() == 0 {
+		if err := c.Send(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	g.Tick(start.Add(90 * time.Second))
+	c.Sweep() // a ping joins the queue
+	before := queued()
+	buf := make([]byte, 64<<10)
+	until(t, func() bool {
+		_, _ = unix.Read(peer, buf) // EAGAIN when everything has been read
+		return queued() < before
+	})
+	until(t, func() bool { return c.since.Load() == g.now.Load() })
+	g.Tick(start.Add(150 * time.Second)) // more than two intervals since the peer last spoke
+	c.Sweep()
+	if st := c.State(); st != StateOpen {
+		t.Fatalf("a peer that reads was cut off: %v", st)
+	}
+	g.Tick(start.Add(10 * time.Minute))
+	c.Sweep() // a ping
+	c.Sweep() // and no answer
+	<-gone
+	if n := g.Stats.Ended[ReasonPongTimeout].Load(); n != 1 {
+		t.Errorf("%d pong timeouts, want 1", n)
+	}
+	if addr := c.PeerAddr(); addr.IsValid() {
+		t.Errorf("a closed connection has the peer %v", addr)
+	}
+}
+
+func until(t *testing.T, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !cond(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
