@@ -1,0 +1,91 @@
+//go:build linux
+
+package conn
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+
+	"roost/poller"
+	"roost/poller/socket"
+)
+
+// discard reads and forgets what arrives after our last bytes, until the peer
+// closes. Closing with unread bytes would make the kernel send RST, which can
+// destroy our close frame before the peer has read it (RFC 6455 section 7.1.1).
+func (c *Conn) discard(w *poller.Worker) poller.Next {
+	c.in = nil
+	for budget := max(c.group.ReadBudget, len(w.Buffer)); budget > 0; {
+		n, errno := socket.Recv(c.reg.FD(), w.Buffer)
+		switch {
+		case errno == socket.Again:
+			return poller.Wait
+		case errno != 0:
+			c.fail(ReasonNone)
+			return poller.Wait
+		case n == 0:
+			// Our last bytes may still be on their way out: the peer has closed only
+			// its own side.
+			c.mu.Lock()
+			c.flag |= peerDone
+			c.mu.Unlock()
+			return poller.Wait
+		}
+		budget -= n
+	}
+	return poller.Again
+}
+
+// end closes the descriptor and tells everybody. The caller holds the registration.
+func (c *Conn) end() {
+	c.in = nil
+	g := c.group
+	var peer netip.AddrPort
+	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
+		peer = c.PeerAddr() // gone with the descriptor
+	}
+	c.mu.Lock()
+	why, code, flag := c.why, c.code, c.flag
+	if c.State() == StateHandedOff {
+		c.mu.Unlock()
+		c.gone(why, false, peer)
+		return
+	}
+	c.enter(StateClosed)
+	c.out = nil
+	c.reg.Close()
+	c.mu.Unlock()
+	c.gone(why, flag&seated != 0, peer)
+	if flag&opened != 0 {
+		defer func() {
+			if v := recover(); v != nil {
+				c.logPanic(v)
+			}
+		}()
+		g.Handler.OnClose(c, CloseInfo{Code: code, Reason: why})
+	}
+}
+
+// address is for the log. The kernel forgets a peer that has reset the connection.
+func address(peer netip.AddrPort) string {
+	if !peer.IsValid() {
+		return "unknown"
+	}
+	return peer.String()
+}
+
+func (c *Conn) gone(why Reason, seated bool, peer netip.AddrPort) {
+	g := c.group
+	g.Stats.Ended[why].Add(1)
+	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
+		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", address(peer))
+	}
+	g.Gone(c, seated)
+}
+
+func (c *Conn) logPanic(v any) {
+	c.group.Log.Error("handler panicked; its connection is closed",
+		"panic", v, "peer", address(c.PeerAddr()), "stack", string(debug.Stack()))
+}
