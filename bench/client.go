@@ -63,6 +63,7 @@ type Client struct {
 	linger  deadlines // of the server's closing TCP after it has answered our close frame
 	busy    meter
 	tally   tally
+	series  series
 
 	phase      string
 	phaseStart time.Duration
@@ -96,6 +97,7 @@ func NewClient(cfg Config, plan Plan, handler Handler) (*Client, error) {
 	cl.handshake.sample = cfg.SampleKey
 	cl.dialer.init(cl)
 	cl.tally.init()
+	cl.series.init(cl)
 	return cl, nil
 }
 
@@ -135,6 +137,7 @@ func (cl *Client) Drive(ctx context.Context, step func(now time.Duration) (wait 
 		wait = sooner(wait, cl.closing.next(cl, now))
 		wait = sooner(wait, cl.linger.next(cl, now))
 		wait = sooner(wait, cl.report(now))
+		wait = sooner(wait, cl.series.advance(now))
 		cl.flush()
 		if done {
 			return nil
@@ -247,6 +250,7 @@ func (cl *Client) progress(now time.Duration) {
 func (cl *Client) Release() error {
 	cl.progress(cl.Now())
 	cl.phase = ""
+	cl.series.watch.stop()
 	cl.dialer.stop()
 	for i := range cl.conns {
 		if cl.conns[i].state != stateIdle {

@@ -119,6 +119,7 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 		payload := b[h.size:end:end]
 		b = b[end:]
 		if h.fin && (h.op == OpBinary || h.op == OpText) && (c.held == nil || c.held.msgOp == 0) {
+			cl.tally.messages++
 			cl.handler.Message(c, h.op, payload, at)
 			continue
 		}
@@ -162,6 +163,7 @@ func (cl *Client) fragment(c *Conn, h frameHeader, payload []byte, at time.Durat
 	}
 	op, msg := held.msgOp, held.msg
 	held.msgOp, held.msg = 0, nil
+	cl.tally.messages++
 	cl.handler.Message(c, op, msg, at)
 	held.msg = reusable(msg)
 }

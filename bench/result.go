@@ -26,10 +26,29 @@ type Result struct {
 	Problems []string `json:"problems"`
 	// Warnings say what makes the numbers less sure.
 	Warnings []string `json:"warnings"`
+
+	// What a Recording keeps beside the summary above. Histograms are by the
+	// names below; one without a value is missing.
+	Seconds    []Second             `json:"-"`
+	Histograms map[string]*Recorder `json:"-"`
 }
+
+// Names of histograms.
+const (
+	HandshakeLatency = "handshake_latency" // connect(2) to checked 101 answer
+	MessageLatency   = "latency"           // delivery or round trip, from when the message was sent or due
+	FanOutLatency    = "fan_out"           // to the last connection's receipt, per message
+)
 
 // Passed tells whether everything that was expected happened.
 func (r *Result) Passed() bool { return len(r.Problems) == 0 }
+
+// AddHistogram keeps h under name unless it is nil or empty.
+func (r *Result) AddHistogram(name string, h *Recorder) {
+	if h != nil && h.Count() > 0 {
+		r.Histograms[name] = h
+	}
+}
 
 // Opening is how the connections were made.
 type Opening struct {
@@ -118,7 +137,8 @@ type ClientReport struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 	Cores      float64 `json:"cpu_cores"`
 	LoopBusy   float64 `json:"loop_busy_share"` // 1: the event loop never waited
-	Saturated  bool    `json:"saturated"`
+	Saturated  bool    `json:"saturated"`       // often enough to doubt the numbers
+	Bottleneck bool    `json:"bottleneck"`      // rates and latencies are the client's own
 }
 
 // Opening is how the dialling of Open or churn has gone so far.
@@ -139,8 +159,12 @@ func (cl *Client) Opening() Opening {
 	return o
 }
 
-// Fill copies the client's counts of closes and failures into r.
+// Fill copies the client's counts of closes and failures, its series and its
+// histogram of handshakes into r. It ends the series.
 func (cl *Client) Fill(r *Result) {
+	r.Seconds = cl.series.finish(cl.Now())
+	r.Histograms = map[string]*Recorder{}
+	r.AddHistogram(HandshakeLatency, cl.dialer.latency)
 	r.Closes = cl.tally.closeCounts()
 	r.Failures = cl.tally.list()
 	r.Pings = cl.tally.pings

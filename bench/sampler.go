@@ -21,10 +21,21 @@ const clockTick = 10 * time.Millisecond
 type ProcessUsage struct {
 	RSSBytes     int64
 	User, System time.Duration // processor time, in steps of 10 ms
+	Threads      int
 }
 
 // ReadProcess reads the usage of a process from /proc.
 func ReadProcess(pid int) (ProcessUsage, error) {
+	usage, err := readStat(pid)
+	if exact, ok := exactRSS("/proc/" + strconv.Itoa(pid)); ok && err == nil {
+		usage.RSSBytes = exact
+	}
+	return usage, err
+}
+
+// readStat is ReadProcess at the price of one small file, with the kernel's
+// own idea of the resident set.
+func readStat(pid int) (ProcessUsage, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {
@@ -38,18 +49,16 @@ func ReadProcess(pid int) (ProcessUsage, error) {
 	user, err1 := strconv.ParseInt(fields[11], 10, 64)   // field 14, utime
 	system, err2 := strconv.ParseInt(fields[12], 10, 64) // field 15, stime
 	pages, err3 := strconv.ParseInt(fields[21], 10, 64)  // field 24, rss
-	if err1 != nil || err2 != nil || err3 != nil {
+	threads, err4 := strconv.Atoi(fields[17])            // field 20, num_threads
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
 		return ProcessUsage{}, fmt.Errorf("process %d: %s/stat is malformed", pid, dir)
 	}
-	usage := ProcessUsage{
+	return ProcessUsage{
 		RSSBytes: pages * int64(os.Getpagesize()),
 		User:     time.Duration(user) * clockTick,
 		System:   time.Duration(system) * clockTick,
-	}
-	if exact, ok := exactRSS(dir); ok {
-		usage.RSSBytes = exact
-	}
-	return usage, nil
+		Threads:  threads,
+	}, nil
 }
 
 // exactRSS walks the page tables: the counter in stat lags behind by up to

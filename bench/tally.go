@@ -15,6 +15,7 @@ type tally struct {
 	answered   int64         // the client's close frame was answered with one
 	unanswered int64         // it was not
 	pings      int64
+	messages   int64 // whole ones received, whosever they are
 	failures   map[string]*Failure
 }
 

@@ -10,7 +10,7 @@ connections=18000
 ceiling=400 # bytes per connection; 297 to 309 were measured
 
 start_roost
-result=$(bin/roost-bench run --url "ws://$address/ws" --scenario idle --conns "$connections" --duration 3s --pid "$roost_pid" --json)
+result=$(bin/roost-bench run --url "ws://$address/ws" --scenario idle --conns "$connections" --duration 3s --pid "$roost_pid" --json --out none)
 stop_roost
 
 echo "$result"

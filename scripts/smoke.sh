@@ -19,16 +19,17 @@ mapfile -t commands < <(grep '^go run ./cmd/roost-bench ' README.md)
 ((${#commands[@]} >= 3)) || { echo "README.md has lost its roost-bench commands" >&2; exit 1; }
 for command in "${commands[@]}"; do
 	echo "== $command"
-	bash -c "${command//127.0.0.1:8000/$address} --quiet"
+	[[ $command != *"./cmd/roost-bench run "* ]] || command+=" --quiet"
+	bash -c "${command//127.0.0.1:8000/$address}"
 done
 
 echo "== 100 broadcasts to $connections connections"
-bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 100 --pid "$roost_pid"
+bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 100 --pid "$roost_pid" --out none
 
 echo "== SIGTERM while $connections connections are broadcast to"
 log=$(mktemp)
 bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 1000000 \
-	--expect-close 1001 2>"$log" &
+	--expect-close 1001 --out none 2>"$log" &
 bench_pid=$!
 trap 'kill "$bench_pid" "$roost_pid" 2>/dev/null || true' EXIT
 until grep -q deliveries "$log"; do

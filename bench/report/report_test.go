@@ -37,14 +37,16 @@ func TestText(t *testing.T) {
 	const want = "opened        3 of 3 in 0.50 s: 6 per second\n" +
 		"handshake     " + q +
 		"sent          4 of 4 messages of 128 bytes\n" +
-		"deliveries    12 expected, 11 received, 1 missing, 0 duplicate, 0 out of order, 0 corrupt\n" +
+		"deliveries    12 expected, 11 received, 1 missing, 0 duplicate, 0 out of order,\n" +
+		"              0 corrupt\n" +
 		"rate          6 deliveries per second over 2.00 s\n" +
 		"delivery      " + q +
 		"fan-out       " + q +
 		"order         the same on every complete connection\n" +
 		"closes        1001 x 2, 1006 (no close frame) x 1\n" +
 		"pings         2 answered\n" +
-		"server memory 666 B per connection (RSS 1.0 MB before, 3.0 MB open, 4.0 MB at the end)\n" +
+		"server memory 666 B per connection (RSS 1.0 MB before, 3.0 MB open, 4.0 MB at\n" +
+		"              the end)\n" +
 		"server cpu    0.50 s user + 1.00 s system = 0.75 cores, 9.8 us per delivery\n" +
 		"client        0.50 cores, event loop busy 95 %\n" +
 		"failure       7 x ECONNREFUSED: connection refused\n" +

@@ -2,8 +2,11 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,8 +16,32 @@ import (
 // page collects rows of a label and a value.
 type page struct{ bytes.Buffer }
 
+const (
+	columns = 80
+	indent  = 14
+	// joint is a space at which no line is broken, between a number and its unit.
+	joint = "\u00a0"
+)
+
+// row breaks the value into lines of at most columns, unless a word is longer.
 func (p *page) row(label, format string, args ...any) {
-	fmt.Fprintf(&p.Buffer, "%-14s%s\n", label, fmt.Sprintf(format, args...))
+	rest := fmt.Sprintf(format, args...)
+	for first := true; first || rest != ""; first = false {
+		line := rest
+		if runes := []rune(rest); len(runes) > columns-indent {
+			cut := strings.LastIndex(string(runes[:columns-indent+1]), " ")
+			if cut <= 0 {
+				cut = strings.Index(rest, " ")
+			}
+			if cut > 0 {
+				line = rest[:cut]
+			}
+		}
+		rest = strings.TrimLeft(rest[len(line):], " ")
+		line = strings.ReplaceAll(strings.TrimRight(line, " "), joint, " ")
+		fmt.Fprintf(&p.Buffer, "%-*s%s\n", indent, label, line)
+		label = ""
+	}
 }
 
 // Plan writes what a run is going to use.
@@ -65,9 +92,19 @@ func Text(w io.Writer, r *bench.Result) error {
 	for _, problem := range r.Problems {
 		p.row("problem", "%s", problem)
 	}
-	p.row("result", "%s", map[bool]string{true: "passed", false: "FAILED"}[r.Passed()])
+	p.row("result", "%s", verdict(r))
 	_, err := p.WriteTo(w)
 	return err
+}
+
+func verdict(r *bench.Result) string {
+	switch {
+	case !r.Passed():
+		return "FAILED"
+	case r.Client.Bottleneck:
+		return "passed, but NO CLEAN MEASUREMENT: roost-bench itself was the bottleneck"
+	}
+	return "passed"
 }
 
 func (p *page) opening(r *bench.Result) {
@@ -146,7 +183,7 @@ func cost(us *float64, unit string) string {
 
 func (p *page) quantiles(label string, q *bench.Quantiles) {
 	if q != nil {
-		p.row(label, "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", micros(q.P50), micros(q.P90), micros(q.P99), micros(q.P999), micros(q.Max))
+		p.row(label, "p50\u00a0%s  p90\u00a0%s  p99\u00a0%s  p99.9\u00a0%s  max\u00a0%s", micros(q.P50), micros(q.P90), micros(q.P99), micros(q.P999), micros(q.Max))
 	}
 }
 
@@ -154,12 +191,78 @@ func (p *page) quantiles(label string, q *bench.Quantiles) {
 func micros(us int64) string {
 	switch d := time.Duration(us) * time.Microsecond; {
 	case d < time.Millisecond:
-		return fmt.Sprintf("%d us", us)
+		return fmt.Sprintf("%d"+joint+"us", us)
 	case d < time.Second:
-		return fmt.Sprintf("%.2f ms", float64(us)/1e3)
+		return fmt.Sprintf("%.2f"+joint+"ms", float64(us)/1e3)
 	default:
-		return fmt.Sprintf("%.2f s", d.Seconds())
+		return fmt.Sprintf("%.2f"+joint+"s", d.Seconds())
 	}
 }
 
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+func megabytes(n int64) string { return fmt.Sprintf("%.1f"+joint+"MB", float64(n)/1e6) }
+
+// Recordings writes the text report of each recording, with what it was made of
+// and where.
+func Recordings(w io.Writer, files []File) error {
+	for i, f := range files {
+		rec := f.Recording
+		var p page
+		if i > 0 {
+			p.WriteString("\n")
+		}
+		p.row("file", "%s", f.Name)
+		p.row("run", "%s, %s, %s", rec.Result.Scenario, rec.Result.URL, rec.Result.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+		p.row("roost-bench", "%s", tool(rec.Tool))
+		p.row("machine", "%s", machine(rec.Machine))
+		p.row("flags", "%s", flagLine(rec.Flags))
+		if _, err := p.WriteTo(w); err != nil {
+			return err
+		}
+		if err := Text(w, rec.Result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Checks writes assertions with the measured values.
+func Checks(w io.Writer, checks []bench.Check) error {
+	var p page
+	for _, c := range checks {
+		measured := "no data"
+		if c.HasData {
+			measured = c.Metric.Unit.Format(c.Value)
+		}
+		outcome := map[bool]string{true: "holds", false: "FAILED"}[c.Holds]
+		if c.Unsure {
+			outcome += ", but UNSURE: roost-bench itself was the bottleneck"
+		}
+		p.row("assertion", "%s: %s, %s", c.Text, strings.ReplaceAll(measured, " ", joint), outcome)
+	}
+	_, err := p.WriteTo(w)
+	return err
+}
+
+func tool(t bench.Tool) string {
+	commit := "commit unknown"
+	if t.Commit != "" {
+		commit = "commit " + t.Commit
+	}
+	if t.Modified {
+		commit += ", modified"
+	}
+	return t.Version + ", " + commit
+}
+
+func machine(m bench.Machine) string {
+	return fmt.Sprintf("%s, %d cores, %.1f GB, Linux %s, %s, %d local ports",
+		cmp.Or(m.CPUModel, "CPU unknown"), m.Cores, float64(m.MemoryBytes)/1e9, m.Kernel, m.GoVersion, m.LocalPorts)
+}
+
+func flagLine(flags map[string]string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		parts = append(parts, "--"+name+"="+flags[name])
+	}
+	return strings.Join(parts, " ")
+}

@@ -86,6 +86,7 @@ func (w *broadcast) run(ctx context.Context, s *session) error {
 	s.cl.SetPhase("broadcast", func() (int64, int64, string) {
 		return w.received, w.wanted * w.participants, "deliveries"
 	})
+	s.cl.Count(func() bench.Counts { return bench.Counts{Sent: w.sent, Received: w.received, Latency: w.latency} })
 	start := s.cl.Now()
 	quiet := idleTimeout{limit: timeout(s.cfg)}
 	step := func(now time.Duration) (time.Duration, bool) {
@@ -319,6 +320,8 @@ func (w *broadcast) fill(s *session) {
 		}
 	}
 	m.DistinctOrders = len(orders)
+	s.res.AddHistogram(bench.MessageLatency, w.latency)
+	s.res.AddHistogram(bench.FanOutLatency, w.fanOut)
 	s.res.Messages = m
 }
 

@@ -131,7 +131,11 @@ func TestBroadcastFindsFaults(t *testing.T) {
 			}}
 			opt := options()
 			opt.Publishers = 1
-			r := play(t, t.Context(), scenario.Broadcast, config(s.start(t), 30), opt)
+			cfg := config(s.start(t), 30)
+			if test.want.missing > 0 {
+				cfg = impatient(s, 30)
+			}
+			r := play(t, t.Context(), scenario.Broadcast, cfg, opt)
 			m := r.Messages
 			if got := (counts{m.Missing, m.Duplicate, m.OutOfOrder, m.Corrupt}); got != test.want {
 				t.Errorf("counted %+v, want %+v", got, test.want)
@@ -251,9 +255,9 @@ func (s *server) last() int { return s.peers[len(s.peers)-1].n }
 // by its timeout and fail.
 func TestBroadcastSilentServer(t *testing.T) {
 	s := &server{deliver: func(int, int, ws.Frame) []ws.Frame { return nil }}
-	r := play(t, t.Context(), scenario.Broadcast, config(s.start(t), 10), options())
+	r := play(t, t.Context(), scenario.Broadcast, impatient(s.start(t), 10), options())
 	failedWith(t, r, "nothing was measured")
-	failedWith(t, r, "gave up after 300ms")
+	failedWith(t, r, "gave up after 2s")
 	if m := r.Messages; m.InTime || m.Received != 0 || m.Missing != 40 || m.Latency != nil {
 		t.Errorf("result %+v, want 40 missing", m)
 	}

@@ -119,7 +119,7 @@ func TestExpectedClose(t *testing.T) {
 func TestExpectedCloseNeverComes(t *testing.T) {
 	opt := options()
 	opt.ExpectClose = 1001
-	r := play(t, t.Context(), scenario.Broadcast, config(new(server).start(t), 5), opt)
+	r := play(t, t.Context(), scenario.Broadcast, impatient(new(server).start(t), 5), opt)
 	failedWith(t, r, "expected the server to close all 5 connections with 1001, 0 were")
 	if r.Messages.Missing != 0 {
 		t.Errorf("%d missing, want the messages to have arrived", r.Messages.Missing)
@@ -150,7 +150,11 @@ func TestEcho(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &server{echo: true, deliver: test.deliver}
-			r := play(t, t.Context(), scenario.Echo, config(s.start(t), 10), options())
+			cfg := config(s.start(t), 10)
+			if test.problem != "" {
+				cfg = impatient(s, 10)
+			}
+			r := play(t, t.Context(), scenario.Echo, cfg, options())
 			if test.problem != "" {
 				failedWith(t, r, test.problem)
 				return
@@ -193,7 +197,7 @@ func TestUnansweredClose(t *testing.T) {
 	s := &server{onClose: func(*peer) {}}
 	opt := options()
 	opt.Duration = time.Millisecond
-	r := play(t, t.Context(), scenario.Idle, config(s.start(t), 10), opt)
+	r := play(t, t.Context(), scenario.Idle, impatient(s.start(t), 10), opt)
 	passed(t, r)
 	if r.Closing.Unanswered != 10 || !strings.Contains(strings.Join(r.Warnings, "\n"), "did not answer our close frame") {
 		t.Errorf("closing %+v, warnings %q; want 10 unanswered", r.Closing, r.Warnings)

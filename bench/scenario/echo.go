@@ -60,6 +60,7 @@ func (w *echo) run(ctx context.Context, s *session) error {
 	}
 	w.planned = int64(w.sending) * int64(w.quota)
 	s.cl.SetPhase("echo", func() (int64, int64, string) { return w.received, w.planned, "echoes" })
+	s.cl.Count(func() bench.Counts { return bench.Counts{Sent: w.sent, Received: w.received, Latency: w.latency} })
 	start := s.cl.Now()
 	quiet := idleTimeout{limit: timeout(s.cfg)}
 	step := func(now time.Duration) (time.Duration, bool) {
@@ -202,6 +203,7 @@ func (w *echo) fill(s *session) {
 			m.ConnsIncomplete++
 		}
 	}
+	s.res.AddHistogram(bench.MessageLatency, w.latency)
 	s.res.Messages = m
 }
 

@@ -11,6 +11,9 @@ import (
 const (
 	// saturatedShare of the time busy means that the loop was the limit: events waited for it.
 	saturatedShare = 0.9
+	// bottleneckShare is where nothing is left to doubt: what comes back per
+	// second is what the client manages, and a latency is its own queue.
+	bottleneckShare = 0.95
 	// saturatedAfter is the least time for which that says anything.
 	saturatedAfter = 200 * time.Millisecond
 	// leastCPU is the processor time from which on a cost per unit is given: ten steps of the kernel's clock.
@@ -155,6 +158,7 @@ func clientReport(load bench.Load) bench.ClientReport {
 	if load.Elapsed > 0 {
 		report.Cores = load.CPU.Seconds() / load.Elapsed.Seconds()
 	}
+	report.Bottleneck = load.Busy > bottleneckShare && load.Elapsed >= saturatedAfter
 	report.Saturated = load.Busy >= saturatedShare && load.Elapsed >= saturatedAfter
 	return report
 }

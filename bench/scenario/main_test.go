@@ -20,9 +20,16 @@ func options() scenario.Options {
 	return scenario.Options{PayloadBytes: 64, Messages: 20, InFlight: 2, Publishers: 2}
 }
 
+// config is for servers that answer: its timeouts only end a test of broken code.
 func config(s *server, conns int) bench.Config {
-	// The timeout is only met by tests in which the server withholds something.
-	return bench.Config{URL: s.url, Conns: conns, Timeout: 300 * time.Millisecond, CloseTimeout: 300 * time.Millisecond}
+	return bench.Config{URL: s.url, Conns: conns, Timeout: 20 * time.Second, CloseTimeout: 20 * time.Second}
+}
+
+// impatient is for servers that withhold something, so that the timeouts are met.
+func impatient(s *server, conns int) bench.Config {
+	cfg := config(s, conns)
+	cfg.Timeout, cfg.CloseTimeout = 2*time.Second, 2*time.Second
+	return cfg
 }
 
 // play runs a scenario and checks that every descriptor is closed again.

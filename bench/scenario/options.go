@@ -22,6 +22,21 @@ const (
 // Names lists the scenarios.
 func Names() []string { return []string{Idle, Broadcast, Echo, Churn} }
 
+// Info describes a scenario to someone who chooses one.
+type Info struct {
+	Name, Measures, Server string
+}
+
+// List describes every scenario, in the order of Names.
+func List() []Info {
+	return []Info{
+		{Idle, "memory and processor time of connections that are held, and how many last", "any WebSocket server"},
+		{Broadcast, "delivery to every connection of what some publish: latency, fan-out, loss, order", "one that sends each message to every client, the sender included"},
+		{Echo, "round trip of every connection's own messages: latency, rate, loss, order", "one that sends each message back to its sender"},
+		{Churn, "connect, handshake, close, over and over: rate and latency of handshakes", "any WebSocket server that answers a close frame"},
+	}
+}
+
 // Options say what a scenario does with its connections. Zero values mean what
 // the fields say; see Validate.
 type Options struct {

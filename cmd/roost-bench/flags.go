@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -12,7 +15,13 @@ import (
 
 // flags is the command line.
 type flags struct {
-	Run runFlags `cmd:"" help:"Run one scenario against a server and report."`
+	Run         runFlags     `cmd:"" help:"Run one scenario against a server, record it and report."`
+	Report      reportFlags  `cmd:"" help:"Report recorded runs again, in any format."`
+	Compare     compareFlags `cmd:"" help:"Compare recorded runs of two or more sides, with significance."`
+	LsScenarios struct{}     `cmd:"" help:"List the scenarios: what each measures and which server it needs."`
+
+	command  string            // the one chosen
+	recorded map[string]string // values of the flags of run, for the recording
 }
 
 // runFlags are those of the run command: bench.Config and scenario.Options,
@@ -41,8 +50,26 @@ type runFlags struct {
 	Timeout     time.Duration `group:"load" default:"10s" help:"Give up on stragglers when nothing has moved for this long; 0: 10s. Default: ${default}."`
 	ExpectClose int           `group:"load" default:"0" placeholder:"CODE" help:"Pass if and only if the server closes every connection with this code, such as 1001; 0: no close is expected. Default: ${default}."`
 
-	JSON  bool `name:"json" group:"output" help:"Write the report as JSON, with units in the field names."`
-	Quiet bool `group:"output" help:"Show no progress."`
+	JSON   bool     `name:"json" group:"output" help:"Write the report as JSON, with units in the field names."`
+	Quiet  bool     `group:"output" help:"Show no progress."`
+	Out    string   `group:"output" default:"auto" placeholder:"FILE" help:"Recording of the run, for report and compare; auto: results/SCENARIO-TIME.json; none: keep no recording. Default: ${default}."`
+	Assert []string `group:"output" sep:"none" placeholder:"CONDITION" help:"Fail unless the condition holds, such as 'p99<20ms', 'lost==0' or 'rss_per_conn<400'; may be repeated. An unknown metric lists the known ones."`
+	Strict bool     `group:"output" help:"Exit with 3 when roost-bench itself was the bottleneck. Assertions on rates and latencies imply it."`
+}
+
+// reportFlags are those of the report command.
+type reportFlags struct {
+	Files  []string `arg:"" name:"file" help:"Recordings."`
+	Format string   `default:"text" enum:"text,json,csv,html,hdrplot" help:"text; json: one result per file; csv: a line per second; html: a page with plots; hdrplot: percentiles for the HdrHistogram plotter, files merged. Default: ${default}."`
+	Output string   `short:"o" placeholder:"FILE" help:"Write to a file. Default: standard output."`
+	Assert []string `sep:"none" placeholder:"CONDITION" help:"As in run; holds for each file."`
+	Strict bool     `help:"As in run."`
+}
+
+// compareFlags are those of the compare command.
+type compareFlags struct {
+	Sides  []string `arg:"" name:"side" help:"A recording, a folder of recordings or a quoted pattern such as 'old/*.json'; NAME=SIDE names it in the table. The first is the base."`
+	Output string   `short:"o" placeholder:"FILE" help:"Write to a file. Default: standard output."`
 }
 
 var groups = kong.ExplicitGroups([]kong.Group{
@@ -53,8 +80,8 @@ var groups = kong.ExplicitGroups([]kong.Group{
 })
 
 const description = "Load generator for WebSocket servers. Durations are written like 500ms, 10s or 5m.\n\n" +
-	"Exit codes: 0 everything expected happened, 1 connections or deliveries were lost or nothing was measured, " +
-	"2 wrong usage or limits of this machine."
+	"Exit codes: 0 everything expected happened, 1 connections or deliveries were lost, nothing was measured or an " +
+	"assertion failed, 2 wrong usage or limits of this machine, 3 roost-bench itself was the bottleneck where that matters (--strict, --assert)."
 
 // parse reads the command line. done means that there is nothing to run and
 // code is the exit code: help was shown, or the line is wrong.
@@ -71,14 +98,41 @@ func parse(args []string, stdout, stderr io.Writer) (f flags, code int, done boo
 	if err != nil {
 		return f, usage(stderr, err), true
 	}
-	_, err = parser.Parse(args)
+	line, err := parser.Parse(args)
 	if done {
 		return f, code, true
 	}
 	if err != nil {
 		return f, usage(stderr, err), true
 	}
+	f.command, _, _ = strings.Cut(line.Command(), " ")
+	f.recorded = recordedFlags(line)
 	return f, 0, false
+}
+
+// recordedFlags are the values of what bears on a measurement. A header may be
+// a secret, and a recording is made to be passed on: only its name is kept.
+func recordedFlags(line *kong.Context) map[string]string {
+	values := map[string]string{}
+	for _, flag := range line.Flags() {
+		if flag.Group == nil || flag.Group.Key == "output" {
+			continue
+		}
+		value := reflect.ValueOf(line.FlagValue(flag))
+		switch v := reflect.Indirect(value); {
+		case !v.IsValid(): // not given
+		case flag.Name == "header":
+			var names []string
+			for _, header := range v.Interface().([]string) {
+				name, _, _ := strings.Cut(header, ":")
+				names = append(names, name)
+			}
+			values[flag.Name] = strings.Join(names, ",")
+		default:
+			values[flag.Name] = fmt.Sprint(v.Interface())
+		}
+	}
+	return values
 }
 
 func (f *runFlags) config() bench.Config {

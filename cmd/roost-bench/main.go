@@ -2,24 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
-
-	"roost/bench"
-	"roost/bench/report"
-	"roost/bench/scenario"
 )
 
 // Exit codes.
 const (
-	exitPassed = 0
-	exitLost   = 1
-	exitUsage  = 2
+	exitPassed     = 0
+	exitLost       = 1
+	exitUsage      = 2
+	exitBottleneck = 3
 )
 
 func main() {
@@ -36,37 +32,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if done {
 		return code
 	}
-	cfg, opt := flags.Run.config(), flags.Run.options()
-	if err := errors.Join(cfg.Validate(), opt.Validate(flags.Run.Scenario, cfg.Conns)); err != nil {
-		return usage(stderr, err)
+	switch flags.command {
+	case "report":
+		return runReport(&flags.Report, stdout, stderr)
+	case "compare":
+		return runCompare(&flags.Compare, stdout, stderr)
+	case "ls-scenarios":
+		return listScenarios(stdout, stderr)
 	}
-	plan, err := bench.NewPlan(cfg)
-	if err != nil {
-		return usage(stderr, err)
-	}
-	if !flags.Run.JSON {
-		if err := report.Plan(stdout, flags.Run.Scenario, cfg.URL, plan); err != nil {
-			return failed(stderr, err)
-		}
-	}
-	progress := newProgress(stderr, flags.Run.Quiet)
-	cfg.Progress = progress.show
-	result, err := scenario.Run(ctx, flags.Run.Scenario, cfg, opt)
-	progress.close()
-	if err != nil {
-		return usage(stderr, err)
-	}
-	write := report.Text
-	if flags.Run.JSON {
-		write = report.JSON
-	}
-	if err := write(stdout, result); err != nil {
-		return failed(stderr, err)
-	}
-	if !result.Passed() {
-		return exitLost
-	}
-	return exitPassed
+	return runScenario(ctx, &flags.Run, flags.recorded, stdout, stderr)
 }
 
 func usage(stderr io.Writer, err error) int {

@@ -67,6 +67,7 @@ func echo(c net.Conn, closeAfter int) {
 
 func runArgs(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	t.Chdir(t.TempDir()) // where recordings go
 	var out, errOut bytes.Buffer
 	code = run(t.Context(), args, &out, &errOut)
 	return code, out.String(), errOut.String()
@@ -149,7 +150,7 @@ func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stderr := &interruptAt{phase: "hold: ", cancel: cancel}
 	var stdout bytes.Buffer
-	code := run(ctx, []string{"run", "--url", serveEcho(t, 0), "--conns", "5", "--duration", "0s", "--settle", "0s"}, &stdout, stderr)
+	code := run(ctx, []string{"run", "--url", serveEcho(t, 0), "--conns", "5", "--duration", "0s", "--settle", "0s", "--out", "none"}, &stdout, stderr)
 	if code != exitPassed || !strings.Contains(stdout.String(), "5 open at the end") || !strings.Contains(stdout.String(), "interrupted") {
 		t.Errorf("exit code %d, stdout:\n%s", code, stdout.String())
 	}
@@ -178,7 +179,7 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pi
 
 func TestReportThatCannotBeWritten(t *testing.T) {
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"run", "--url", "ws://127.0.0.1:1/", "--conns", "1", "--quiet"}, brokenWriter{}, &stderr)
+	code := run(t.Context(), []string{"run", "--url", "ws://127.0.0.1:1/", "--conns", "1", "--quiet", "--out", "none"}, brokenWriter{}, &stderr)
 	if code != exitLost || !strings.Contains(stderr.String(), "broken pipe") {
 		t.Errorf("exit code %d, stderr %q; want 1 and the error", code, stderr.String())
 	}

@@ -35,6 +35,8 @@ func TestEncodedPathStaysWithHTTP(t *testing.T) {
 		if res := c.Response(); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s, want 404", target, res.Status)
 		}
+		// Counted just after the hand-over, which comes before the answer.
+		eventually(t, "the hand-over is counted", func() bool { return srv.Stats().Ended[conn.ReasonHandedOff] > uint64(i) })
 		if n := srv.Stats().Ended[conn.ReasonHandedOff]; n != uint64(i)+1 {
 			t.Errorf("%d hand-overs for %d requests", n, i+1)
 		}
