@@ -64,12 +64,13 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 	// raises an edge (epoll(7)). But the edge of a FIN may have come already, and
 	// after a pause nothing is known: then only the kernel's own word ends the loop.
 	short := ev&^poller.Writable == poller.Readable
+	pending := ev&^poller.Writable != 0 // else there is only room to write
 	for {
 		kept := 0
 		if in := c.in; in != nil {
 			kept = len(in.rest)
 			if in.unread {
-				short = false
+				short, pending = false, true
 				if c.stalled() {
 					return poller.Wait
 				}
@@ -86,8 +87,9 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 				}
 			}
 			copy(buf, in.rest)
-		} else if ev&^poller.Writable == 0 {
-			return poller.Wait // only room to write
+		}
+		if !pending {
+			return poller.Wait
 		}
 		n, errno := socket.Recv(c.reg.FD(), buf[kept:])
 		switch {
