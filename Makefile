@@ -20,7 +20,7 @@ format: ## format the code
 lint: ## run golangci-lint, pinned
 	@scripts/lint.sh
 
-fuzz: ## fuzz every target with 300,000 inputs
+fuzz: ## fuzz every target with 100,000 inputs
 	@scripts/fuzz.sh
 
 density: ## measure memory per idle connection against its ceiling
