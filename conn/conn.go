@@ -54,6 +54,9 @@ const (
 	peerDone                   // nothing else will come: end as soon as our last bytes are out
 )
 
+// stopped are the reasons for which nobody reads the connection.
+const stopped = paused | held
+
 // New returns a connection without a descriptor; Start gives it one.
 func New(g *Group) *Conn {
 	c := &Conn{group: g, subprotocol: -1}
@@ -164,7 +167,7 @@ func (c *Conn) goOn(by flags) {
 	c.mu.Lock()
 	was := c.flag&by != 0
 	c.flag &^= by
-	free := was && c.flag&(paused|held) == 0
+	free := was && c.flag&stopped == 0
 	if free && c.State() == StateOpen {
 		// The peer could not be heard meanwhile: its silence does not count.
 		now := c.group.now.Load()

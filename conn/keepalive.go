@@ -45,7 +45,7 @@ func (c *Conn) Sweep() {
 func (c *Conn) unheard() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.flag&(paused|held) != 0
+	return c.flag&stopped != 0
 }
 
 // expire fails the connection if it is still in state st. Nobody can expect an
@@ -53,7 +53,7 @@ func (c *Conn) unheard() bool {
 func (c *Conn) expire(st State, why Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.State() == st && (st != StateOpen || c.flag&(paused|held) == 0) {
+	if c.State() == st && (st != StateOpen || c.flag&stopped == 0) {
 		c.failLocked(why)
 	}
 }

@@ -100,9 +100,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			return poller.Wait
 		case n == 0:
 			// The peer may have closed its own side only, and still read our answers.
-			c.mu.Lock()
-			c.flushLocked()
-			c.mu.Unlock()
+			c.flush()
 			c.fail(c.eofReason())
 			return poller.Wait
 		}
@@ -237,5 +235,5 @@ func (c *Conn) stalled() bool {
 }
 
 func (c *Conn) stalledLocked() bool {
-	return c.flag&(paused|held) != 0 || c.out.half(c.group)
+	return c.flag&stopped != 0 || c.out.half(c.group)
 }

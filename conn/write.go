@@ -120,7 +120,8 @@ func (c *Conn) admitLocked(frames int) error {
 	return ErrSlowConsumer
 }
 
-// flush writes what waits, after epoll has reported room.
+// flush writes what waits, outside of Send and Write: when epoll has reported
+// room, or there will be no later chance.
 func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

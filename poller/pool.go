@@ -19,11 +19,10 @@ type pool struct {
 	mu         sync.Mutex
 	wake       *sync.Cond
 	head, tail *Registration
-	queued     int
 	idle       int // workers in wake.Wait
 	closed     bool
 
-	waiting atomic.Int64 // queued, readable without mu
+	waiting atomic.Int64 // length of the queue; changed under mu, readable without
 	helped  atomic.Uint64
 	done    sync.WaitGroup
 }
@@ -54,11 +53,10 @@ func (p *pool) push(r *Registration) {
 		p.tail.next = r
 	}
 	p.tail = r
-	p.queued++
-	p.waiting.Store(int64(p.queued))
+	queued := p.waiting.Add(1)
 	// Waking a worker costs a futex call and the reactor's cache. The first in the
 	// queue needs one; the next few are taken by the same worker in one batch.
-	wake := p.idle > 0 && (p.batch == 1 || p.queued == 1 || p.queued > wakeSecond)
+	wake := p.idle > 0 && (p.batch == 1 || queued == 1 || queued > wakeSecond)
 	p.mu.Unlock()
 	if wake {
 		p.wake.Signal()
@@ -75,8 +73,7 @@ func (p *pool) pop() *Registration {
 		p.tail = nil
 	}
 	r.next = nil
-	p.queued--
-	p.waiting.Store(int64(p.queued))
+	p.waiting.Add(-1)
 	return r
 }
 
@@ -87,7 +84,7 @@ func (p *pool) surplus() *Registration {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.queued <= p.help {
+	if p.waiting.Load() <= int64(p.help) {
 		return nil
 	}
 	return p.pop()
@@ -113,7 +110,7 @@ func (p *pool) work(w *Worker) {
 			batch[n] = p.pop()
 			n++
 		}
-		more := p.queued > wakeSecond && p.idle > 0
+		more := p.waiting.Load() > wakeSecond && p.idle > 0
 		p.mu.Unlock()
 		if more {
 			p.wake.Signal()

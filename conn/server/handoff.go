@@ -124,8 +124,13 @@ func (c *httpConn) Read(p []byte) (int, error) {
 }
 
 func (c *httpConn) Close() error {
-	c.once.Do(func() { c.home.open.Add(-1) })
+	c.leave()
 	return c.Conn.Close()
+}
+
+// leave gives the place among MaxHTTPConns back, once.
+func (c *httpConn) leave() {
+	c.once.Do(func() { c.home.open.Add(-1) })
 }
 
 // newHTTP returns the net/http server behind the hand-off.
@@ -195,7 +200,7 @@ func (s *Server) takeBack(w http.ResponseWriter, r *http.Request, head []byte) {
 		_ = c.Close()
 		return
 	}
-	c.once.Do(func() { c.home.open.Add(-1) })
+	c.leave()
 	s.adopt(fd, received)
 }
 

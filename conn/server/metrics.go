@@ -78,11 +78,10 @@ func (s *Server) Ended() iter.Seq2[conn.Reason, uint64] {
 // summary tells the log, now and then, what has been cut off and why: one line
 // however many connections it was. Ends that clients chose are not news.
 type summary struct {
-	server *Server
-	last   time.Time
-	ended  [conn.Reasons]uint64
-	drops  uint64
-
+	server  *Server
+	last    time.Time
+	ended   [conn.Reasons]uint64
+	drops   uint64
 	refused uint64
 }
 

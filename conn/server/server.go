@@ -56,10 +56,6 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	config = config.withDefaults()
-	policy := config.policy()
-	if err := policy.Validate(); err != nil {
-		return nil, err
-	}
 	s := &Server{
 		config:   config,
 		doors:    newHandoff(config.MaxHTTPConns),
@@ -71,7 +67,7 @@ func New(config Config) (*Server, error) {
 	s.http = s.newHTTP()
 	s.group = conn.NewGroup(conn.Config{
 		Handler:          config.Handler,
-		Policy:           policy,
+		Policy:           config.policy(),
 		Log:              config.Log,
 		Blocking:         config.Blocking,
 		MaxMessage:       orNone(config.MaxMessage),
