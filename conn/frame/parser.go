@@ -65,7 +65,7 @@ type Part struct {
 // frame is handed out whole, also between the fragments of a message.
 //
 // maxMessage bounds the bytes of a message over all its fragments; 0 means no
-// limit. It is checked when a header is complete, before any of its payload.
+// limit. It is checked when a header's length is there, before any payload.
 //
 // Next does not allocate.
 func (p *Parser) Next(b []byte, maxMessage int64) (part Part, n int, ok bool, err error) {
@@ -114,19 +114,31 @@ type header struct {
 }
 
 // readHeader decodes and checks the header at the front of b. size is its
-// length, or 0 when b holds too little of it. Each check looks at bytes that
-// are there whenever the header is complete, in a fixed order: how the bytes
-// were cut never changes the outcome.
+// length, or 0 when b holds too little of it. Each check is made as soon as the
+// bytes it looks at are there, so a fault is answered before the frame's next
+// byte; their order is fixed, so how the bytes were cut never changes the outcome.
 func (p *Parser) readHeader(b []byte, maxMessage int64) (h header, size int, e *Error) {
-	if len(b) < 2 {
+	if len(b) == 0 {
 		return h, 0, nil
-	}
-	if e := p.checkKind(b[0], b[1]); e != nil {
-		return h, 0, e
 	}
 	h.op = Opcode(b[0] & bitsOpcode)
 	h.fin = b[0]&bitFin != 0
+	if e := p.checkKind(b[0]&bitsRsv, h.op, h.fin); e != nil {
+		return h, 0, e
+	}
+	if len(b) < 2 {
+		return h, 0, nil
+	}
 	h.length = int64(b[1] & bitsLength)
+	// RFC 6455 section 5.5: control frames have 125 bytes or less.
+	if h.op.IsControl() && h.length > maxControlPayload {
+		return h, 0, ErrControlTooLong
+	}
+	// RFC 6455 section 5.1: the server must close the connection on a frame
+	// that is not masked.
+	if b[1]&bitMask == 0 {
+		return h, 0, ErrMaskRequired
+	}
 
 	size = 2
 	switch h.length {
@@ -135,7 +147,7 @@ func (p *Parser) readHeader(b []byte, maxMessage int64) (h header, size int, e *
 	case length64:
 		size = 10
 	}
-	if len(b) < size+maskSize {
+	if len(b) < size {
 		return h, 0, nil
 	}
 	switch size {
@@ -160,33 +172,29 @@ func (p *Parser) readHeader(b []byte, maxMessage int64) (h header, size int, e *
 	if maxMessage > 0 && !h.op.IsControl() && h.length > maxMessage-p.announced {
 		return h, 0, ErrTooBig
 	}
+	if len(b) < size+maskSize {
+		return h, 0, nil
+	}
 	h.mask = maskKey(binary.LittleEndian.Uint32(b[size:]))
 	return h, size + maskSize, nil
 }
 
-// checkKind checks the first two bytes of a header, which say what kind of
-// frame follows.
-func (p *Parser) checkKind(b0, b1 byte) *Error {
+// checkKind checks the first byte of a header, which says what kind of frame
+// follows.
+func (p *Parser) checkKind(rsv byte, op Opcode, fin bool) *Error {
+	switch {
 	// RFC 6455 section 5.2: the reserved bits must be 0 unless an extension
 	// gives them a meaning.
-	if b0&bitsRsv != 0 {
+	case rsv != 0:
 		return ErrReservedBits
-	}
 	// RFC 6455 section 5.2: the receiver must fail the connection on an unknown
 	// opcode.
-	op := Opcode(b0 & bitsOpcode)
-	if op.IsReserved() {
+	case op.IsReserved():
 		return ErrReservedOpcode
-	}
-	switch {
 	case op.IsControl():
-		// RFC 6455 section 5.5: control frames have 125 bytes or less and must
-		// not be fragmented.
-		if b0&bitFin == 0 {
+		// RFC 6455 section 5.5: control frames must not be fragmented.
+		if !fin {
 			return ErrControlFragmented
-		}
-		if b1&bitsLength > maxControlPayload {
-			return ErrControlTooLong
 		}
 	// RFC 6455 section 5.4: the fragments of one message must not be mixed with
 	// those of another.
@@ -194,11 +202,6 @@ func (p *Parser) checkKind(b0, b1 byte) *Error {
 		return ErrUnexpectedContinuation
 	case op != Continuation && p.op != Continuation:
 		return ErrExpectedContinuation
-	}
-	// RFC 6455 section 5.1: the server must close the connection on a frame
-	// that is not masked.
-	if b1&bitMask == 0 {
-		return ErrMaskRequired
 	}
 	return nil
 }

@@ -156,6 +156,37 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// TestFaultsShowEarly takes away the last byte of a stream whose fault that byte
+// brings to light: without it the parser must still wait, with it it must not.
+func TestFaultsShowEarly(t *testing.T) {
+	for _, tt := range []struct {
+		in  []byte
+		max int64
+		err *Error
+	}{
+		{in: []byte{0xc1}, err: ErrReservedBits},
+		{in: []byte{0x83}, err: ErrReservedOpcode},
+		{in: []byte{0x09}, err: ErrControlFragmented},
+		{in: []byte{0x80}, err: ErrUnexpectedContinuation},
+		{in: append(more(Text, "a"), 0x82), err: ErrExpectedContinuation},
+		{in: []byte{0x89, 0xfe}, err: ErrControlTooLong},
+		{in: []byte{0x81, 0x7f}, err: ErrMaskRequired},
+		{in: []byte{0x82, 0xfe, 0, 125}, err: ErrNonMinimalLength},
+		{in: announce(Binary, 0xffff)[:10], err: ErrNonMinimalLength},
+		{in: announce(Binary, 1<<63)[:10], err: ErrLengthOverflow},
+		{in: fin(Binary, "123456789")[:2], max: 8, err: ErrTooBig},
+		{in: announce(Binary, maxLength)[:10], max: 1 << 20, err: ErrTooBig},
+		{in: fin(Text, "ab\xc0"+text126)[:11], err: ErrInvalidUTF8},
+	} {
+		if out := parse(t, [][]byte{tt.in}, tt.max); out.err != tt.err {
+			t.Errorf("% x: error %v, want %v", tt.in, out.err, tt.err)
+		}
+		if out := parse(t, [][]byte{tt.in[:len(tt.in)-1]}, tt.max); out.err != nil {
+			t.Errorf("% x without its last byte: error %v", tt.in, out.err)
+		}
+	}
+}
+
 // TestStreamsCoverErrors also guards the list a Parser remembers its error by:
 // an error missing there would leave the parser alive, which parse notices.
 func TestStreamsCoverErrors(t *testing.T) {
@@ -265,7 +296,7 @@ func TestNextDoesNotAllocate(t *testing.T) {
 		clientFrame(true, Ping, zero, payload[:100]),
 		clientFrame(false, Text, zero, payload[:99]),
 		clientFrame(true, Continuation, zero, payload[99:]),
-		[]byte{0x80}) // half a header of an invalid frame
+		[]byte{0x81}) // half a header
 	for _, size := range []int{1, 64, 1000, len(in)} {
 		var parts int
 		allocs := testing.AllocsPerRun(10, func() {

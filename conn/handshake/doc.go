@@ -9,12 +9,13 @@
 //
 // Where things happen:
 //
-//	head.go      finds the end of a head and scans it, once and strictly
-//	request.go   what the caller may ask a scanned head
-//	policy.go    the settings, and the rules a request on Policy.Path must meet
-//	origin.go    RFC 6454 origins, host names and ports
-//	upgrade.go   Negotiate, and the 101 response
-//	response.go  every refusal, and how one is written
+//	head.go        finds the end of a head and scans it, once and strictly
+//	request.go     what the caller may ask a scanned head
+//	policy.go      the settings, and the rules a request on Policy.Path must meet
+//	origin.go      RFC 6454 origins, host names and ports
+//	extensions.go  the grammar of an offer of extensions
+//	upgrade.go     Negotiate, and the 101 response
+//	response.go    every refusal, and how one is written
 //
 // # Who parses what
 //
@@ -31,7 +32,7 @@
 //
 // # Extensions
 //
-// Sec-WebSocket-Extensions is ignored, so none is ever agreed
+// None is ever agreed, but an offer that breaks the grammar is refused
 // (RFC 6455 section 9.1). Negotiation would go into ws.Upgrader.Negotiate, at
 // the one place where the exchange of upgrade.go builds its Upgrader.
 package handshake

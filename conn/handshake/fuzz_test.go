@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -69,8 +70,12 @@ func checkNegotiate(t *testing.T, p *Policy, b []byte, step int) {
 	case Upgrade:
 		sameResult(t, p.Negotiate(nil, b[:whole.N]), whole)
 		checkUpgrade(t, p, b, whole)
+		checkOffer(t, whole, true)
 	case Refuse:
 		checkRefusal(t, whole)
+		if whole.Reason == badExtensions.reason {
+			checkOffer(t, whole, false)
+		}
 	case Incomplete:
 		if bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= p.MaxHead {
 			t.Fatalf("incomplete: %q", b)
@@ -79,6 +84,33 @@ func checkNegotiate(t *testing.T, p *Policy, b []byte, step int) {
 		if string(whole.Request.Path) == p.Path {
 			t.Fatalf("left to net/http: %q", b)
 		}
+	}
+}
+
+// offers is the grammar of RFC 6455 section 9.1, with white space and empty
+// elements as in RFC 9110 section 5.6.
+var offers = func() *regexp.Regexp {
+	const (
+		space = "[ \\t]*"
+		tchar = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]"
+		value = "(" + tchar + "+|\"(\\\\?" + tchar + ")+\")"
+		param = space + tchar + "+" + space + "(=" + space + value + space + ")?"
+		offer = space + tchar + "+" + space + "(;" + param + ")*"
+	)
+	return regexp.MustCompile("^[ \\t,]*" + offer + "(,(" + offer + "|" + space + "))*$")
+}()
+
+// checkOffer checks that the extensions offered in r, if any, are well-formed or not.
+func checkOffer(t *testing.T, r Result, valid bool) {
+	t.Helper()
+	var lines []string
+	for name, value := range r.Request.Headers() {
+		if strings.EqualFold(string(name), extensionsHeader) {
+			lines = append(lines, string(value))
+		}
+	}
+	if offer := strings.Join(lines, ","); lines != nil && offers.MatchString(offer) != valid {
+		t.Fatalf("%v, %s, with extensions %q", r.Kind, r.Reason, offer)
 	}
 }
 

@@ -68,7 +68,7 @@ type head struct {
 	major, minor byte // of the HTTP version
 
 	// How many header lines carried each name.
-	hosts, origins, keys, versions, subprotocols int
+	hosts, origins, keys, versions, subprotocols, extensions int
 
 	// The last value of each.
 	host, key, version []byte
@@ -240,6 +240,10 @@ func (h *head) take(name, value []byte) {
 	case len(subprotocolHeader):
 		if foldEqual(name, subprotocolHeader) {
 			h.subprotocols++
+		}
+	case len(extensionsHeader):
+		if foldEqual(name, extensionsHeader) {
+			h.extensions++
 		}
 	}
 }

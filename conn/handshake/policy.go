@@ -121,14 +121,18 @@ func (p *Policy) check(h *head) *refusal {
 		return &manyOrigins
 	case h.origins == 1 && !p.allowed(h.req.Origin, h.req.Host): // item 7
 		return &originRefused
+	case h.extensions > 0 && !checkExtensions(&h.req): // item 9 and section 9.1
+		return &badExtensions
 	}
 	return nil
 }
 
 // choose returns the index of the subprotocol to speak, or -1 for none. ok is
-// false when a list of the client is malformed (section 4.2.1 item 8).
+// false when the list of the client is malformed or, over all its lines, empty
+// (section 4.2.1 item 8 and the grammar of section 4.3).
 func (p *Policy) choose(r *Request) (index int, ok bool) {
 	index = -1
+	named := false
 	for name, value := range r.Headers() {
 		if !foldEqual(name, subprotocolHeader) {
 			continue
@@ -137,12 +141,13 @@ func (p *Policy) choose(r *Request) (index int, ok bool) {
 			if !all(token, tokenByte) {
 				return -1, false
 			}
+			named = true
 			if index < 0 {
 				index = slices.IndexFunc(p.Subprotocols, func(s string) bool { return s == string(token) })
 			}
 		}
 	}
-	return index, true
+	return index, named
 }
 
 const subprotocolHeader = "Sec-WebSocket-Protocol"

@@ -129,7 +129,7 @@ func TestSubprotocols(t *testing.T) {
 		{"mqtt|,,superchat,|chat", 1},
 		{"CHAT", -1},
 		{"mqtt", -1},
-		{"", -1},
+		{"|mqtt", -1},
 	} {
 		var lines []string
 		for value := range strings.SplitSeq(tt.lines, "|") {

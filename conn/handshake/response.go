@@ -53,7 +53,8 @@ var (
 	badKey              = refusal{400, "missing, repeated or malformed Sec-WebSocket-Key", closeHeader, "send one Sec-WebSocket-Key: 16 random bytes in base64"}
 	manyOrigins         = refusal{400, "repeated Origin", closeHeader, "send at most one Origin header"}
 	originRefused       = refusal{403, "origin not allowed", closeHeader, "the server takes other origins when started with --origins; refused was "}
-	badSubprotocols     = refusal{400, "malformed Sec-WebSocket-Protocol", closeHeader, "send subprotocols as tokens with commas between them"}
+	badExtensions       = refusal{400, "malformed Sec-WebSocket-Extensions", closeHeader, "send extensions as in RFC 6455 section 9.1, or none"}
+	badSubprotocols     = refusal{400, "malformed Sec-WebSocket-Protocol", closeHeader, "send subprotocols as tokens with commas between them, or none"}
 	notComputed         = refusal{400, "handshake not answered", closeHeader, "send a plain RFC 6455 handshake"}
 )
 

@@ -164,7 +164,9 @@ func (s *Server) handOff(fd int, received []byte) {
 	}
 }
 
-// requestHead is the head of r as it may have come over the wire.
+// requestHead is the head of r as it may have come over the wire. What net/http
+// has repaired cannot be told any more: lines that were folded or ended in a bare
+// LF (RFC 9112 sections 2.2 and 5.2).
 func requestHead(r *http.Request) []byte {
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "%s %s %s\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Proto, r.Host)
