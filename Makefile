@@ -1,5 +1,5 @@
 # An index of scripts/: every target is one line, and works without make too.
-.PHONY: help build test race format lint fuzz density smoke ci
+.PHONY: help build test race format lint fuzz density smoke many peers ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,6 +28,12 @@ density: ## measure memory per idle connection against its ceiling
 
 smoke: ## run what README.md promises
 	@scripts/smoke.sh
+
+many: ## open 100,000 connections at once
+	@scripts/many.sh
+
+peers: ## check the servers that roost is compared with
+	@scripts/peers.sh
 
 ci: ## run all that CI runs
 	@bash .ci/run

@@ -42,18 +42,34 @@ func ParseAssertion(text string) (Assertion, error) {
 	}
 	a := Assertion{Text: text, op: operators[i]}
 	name := strings.TrimSpace(text[:at])
-	all := Metrics()
-	m := slices.IndexFunc(all, func(m Metric) bool { return m.Name == name })
-	if m < 0 {
-		return Assertion{}, fmt.Errorf("assertion %q: %w %q; there are: %s", text, ErrUnknownMetric, name, names(all))
+	metric, ok := findMetric(name)
+	if !ok {
+		return Assertion{}, fmt.Errorf("assertion %q: %w %q; there are, with PART. before them for one part of a run: %s", text, ErrUnknownMetric, name, names(Metrics()))
 	}
-	a.Metric = all[m]
+	a.Metric = metric
 	limit, err := a.Metric.Unit.parse(strings.TrimSpace(text[at+len(a.op):]))
 	if err != nil {
 		return Assertion{}, fmt.Errorf("assertion %q: %w", text, err)
 	}
 	a.limit = limit
 	return a, nil
+}
+
+// findMetric finds a metric by its name, or by PART.NAME.
+func findMetric(name string) (Metric, bool) {
+	all := Metrics()
+	for _, m := range all {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	part, rest, _ := strings.Cut(name, ".")
+	for _, m := range all {
+		if m.Name == rest && part != "" {
+			return m.Of(part), true
+		}
+	}
+	return Metric{}, false
 }
 
 func names(metrics []Metric) string {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -32,17 +35,20 @@ type Handler interface {
 	// Message is called for every complete text or binary message. at is when
 	// recv returned its last byte; payload is valid until Message returns.
 	Message(c *Conn, op byte, payload []byte, at time.Duration)
+	// Pong is called for every pong; payload is valid until Pong returns.
+	Pong(c *Conn, payload []byte)
 	// Ended is called once for every connection that was opened, when its
 	// descriptor is closed. c.CloseCode tells how.
 	Ended(c *Conn)
 }
 
 // Client is a table of connections and the loop that drives them. Use it from
-// one goroutine: NewClient, Open, any number of Drive, CloseAll, Release.
+// one goroutine: NewClient, Dial, any number of Drive, CloseAll, Release. Only
+// Wake may be called from others.
 type Client struct {
 	cfg       Config
-	plan      Plan
 	handler   Handler
+	targets   []target
 	handshake handshake
 	start     time.Time
 	loop      loop
@@ -59,6 +65,7 @@ type Client struct {
 	maskState uint64
 
 	dialer  dialer
+	slow    slowReaders
 	closing deadlines // of closing handshakes, either side's
 	linger  deadlines // of the server's closing TCP after it has answered our close frame
 	busy    meter
@@ -71,9 +78,17 @@ type Client struct {
 	progressAt time.Duration
 }
 
-// NewClient makes a client that has no connection yet. plan is NewPlan(cfg).
-// Release must be called in the end.
-func NewClient(cfg Config, plan Plan, handler Handler) (*Client, error) {
+// NewClient makes a client that has no connection yet. It resolves the URLs and
+// raises the process's soft limit of descriptors to the hard one. Release must
+// be called in the end.
+func NewClient(cfg Config, handler Handler) (*Client, error) {
+	targets, err := resolve(cfg.URLs)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := raiseDescriptorLimit(); err != nil {
+		return nil, err
+	}
 	var random [16]byte
 	rand.Read(random[:])
 	epoll, err := newEpoll()
@@ -82,10 +97,10 @@ func NewClient(cfg Config, plan Plan, handler Handler) (*Client, error) {
 	}
 	cl := &Client{
 		cfg:       cfg.withDefaults(),
-		plan:      plan,
 		handler:   handler,
-		handshake: newHandshake(binary.LittleEndian.Uint64(random[:8]), plan.host, plan.path, cfg.Header),
-		start:     time.Now(),
+		targets:   targets,
+		handshake: newHandshake(binary.LittleEndian.Uint64(random[:8]), targets, cfg.Header, cfg.Subprotocols),
+		start:     startOf(cfg.Epoch),
 		loop:      epoll,
 		conns:     make([]Conn, cfg.Conns),
 		receive:   make([]byte, headroom+receiveBytes),
@@ -95,14 +110,36 @@ func NewClient(cfg Config, plan Plan, handler Handler) (*Client, error) {
 		cl.conns[i].index, cl.conns[i].fd = int32(i), -1
 	}
 	cl.handshake.sample = cfg.SampleKey
-	cl.dialer.init(cl)
+	if err := cl.dialer.init(cl); err != nil {
+		return nil, errors.Join(err, epoll.close())
+	}
 	cl.tally.init()
 	cl.series.init(cl)
 	return cl, nil
 }
 
-// Now is the time since the client was made.
+// Monotonic reads the clock that Config.Epoch is on.
+func Monotonic() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail with a clock that exists
+	return time.Duration(now.Nano())
+}
+
+// startOf is the moment of an epoch.
+func startOf(epoch time.Duration) time.Time {
+	now := time.Now()
+	if epoch == 0 {
+		return now
+	}
+	return now.Add(epoch - Monotonic())
+}
+
+// Now is the time on the run's clock.
 func (cl *Client) Now() time.Duration { return time.Since(cl.start) }
+
+// Wake makes Drive call its step soon. Any goroutine may call it, as often as it
+// likes, also after Release.
+func (cl *Client) Wake() { cl.loop.wake() }
 
 // Conn is the connection in slot i.
 func (cl *Client) Conn(i int) *Conn { return &cl.conns[i] }
@@ -132,8 +169,9 @@ func (cl *Client) Drive(ctx context.Context, step func(now time.Duration) (wait 
 		now := cl.Now()
 		dial := cl.dialer.advance(now)
 		cl.expire(now)
+		slow := cl.slow.advance(cl, now)
 		wait, done := step(now)
-		wait = sooner(wait, dial)
+		wait = sooner(sooner(wait, dial), slow)
 		wait = sooner(wait, cl.closing.next(cl, now))
 		wait = sooner(wait, cl.linger.next(cl, now))
 		wait = sooner(wait, cl.report(now))
@@ -204,7 +242,13 @@ func (cl *Client) dispatch(c *Conn, ev *event) {
 	if ev.writable && c.Pending() > 0 {
 		cl.writeHeld(c)
 	}
-	if ev.readable {
+	if c.deaf {
+		if ev.ended {
+			cl.end(c)
+		}
+		return
+	}
+	if ev.readable && !c.slow {
 		cl.serve(c, ev.ended)
 	}
 }
@@ -214,7 +258,7 @@ func (cl *Client) dispatch(c *Conn, ev *event) {
 // end of stream this event has already told of.
 func (cl *Client) serve(c *Conn, ended bool) {
 	for range readBudget {
-		n, full := cl.read(c)
+		n, full := cl.read(c, receiveBytes)
 		if c.state == stateIdle || n == 0 || (!full && !ended) {
 			return
 		}
@@ -239,7 +283,13 @@ func (cl *Client) progress(now time.Duration) {
 	if cl.cfg.Progress == nil || cl.phase == "" {
 		return
 	}
-	s := Snapshot{Phase: cl.phase, Elapsed: now - cl.phaseStart, Open: cl.open, Conns: cl.cfg.Conns}
+	s := Snapshot{
+		Phase: cl.phase, Elapsed: now - cl.phaseStart, Conns: cl.cfg.Conns, Open: cl.open,
+		Failed: cl.dialer.failed, Closed: cl.dialer.opened - int64(cl.open),
+	}
+	if n := len(cl.series.seconds); n > 0 {
+		s.Last = &cl.series.seconds[n-1]
+	}
 	if cl.phaseCount != nil {
 		s.Done, s.Total, s.Unit = cl.phaseCount()
 	}
@@ -250,8 +300,7 @@ func (cl *Client) progress(now time.Duration) {
 func (cl *Client) Release() error {
 	cl.progress(cl.Now())
 	cl.phase = ""
-	cl.series.watch.stop()
-	cl.dialer.stop()
+	cl.StopDialling()
 	for i := range cl.conns {
 		if cl.conns[i].state != stateIdle {
 			cl.drop(&cl.conns[i])

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -12,22 +11,29 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
-)
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+	"roost/poller/socket"
+)
 
 // probe is a handler that notes everything.
 type probe struct {
 	messages []string
 	ops      []byte
-	ended    []int
+	pongs    []string
+	opened   []int // slots
+	ended    []int // close codes
 	count    int
 	quiet    bool
+	onOpen   func(*Conn) // may be nil
 }
 
-func (p *probe) Opened(*Conn) {}
+func (p *probe) Opened(c *Conn) {
+	p.opened = append(p.opened, c.Index())
+	if p.onOpen != nil {
+		p.onOpen(c)
+	}
+}
 
 func (p *probe) Message(_ *Conn, op byte, payload []byte, _ time.Duration) {
 	p.count++
@@ -36,6 +42,8 @@ func (p *probe) Message(_ *Conn, op byte, payload []byte, _ time.Duration) {
 		p.ops = append(p.ops, op)
 	}
 }
+
+func (p *probe) Pong(_ *Conn, payload []byte) { p.pongs = append(p.pongs, string(payload)) }
 
 func (p *probe) Ended(c *Conn) { p.ended = append(p.ended, c.CloseCode()) }
 
@@ -50,8 +58,7 @@ type wired struct {
 func newWired(t testing.TB) *wired {
 	t.Helper()
 	p := new(probe)
-	plan := Plan{target: netip.MustParseAddrPort("127.0.0.1:1"), host: "h", path: "/"}
-	cl, err := NewClient(Config{Conns: 1, ZeroMask: true, MaxMessageBytes: 1 << 20}, plan, p)
+	cl, err := NewClient(Config{URLs: []string{"ws://127.0.0.1:1/"}, Conns: 1, ZeroMask: true, MaxMessageBytes: 1 << 20}, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +73,7 @@ func newWired(t testing.TB) *wired {
 	c := cl.Conn(0)
 	c.fd, c.state = int32(fds[0]), stateOpen
 	cl.open, cl.sockets = 1, 1
+	cl.Dial(Dial{}).sockets = 1
 	if err := cl.loop.add(fds[0], c.token()); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +85,7 @@ func newWired(t testing.TB) *wired {
 func (w *wired) feed(t testing.TB, b []byte) {
 	t.Helper()
 	for len(b) > 0 && w.c.state != stateIdle {
-		n, errno := send(w.peer, b)
+		n, errno := socket.Send(w.peer, b)
 		if errno != 0 && errno != unix.EAGAIN {
 			t.Fatal(errno)
 		}
@@ -88,7 +96,7 @@ func (w *wired) feed(t testing.TB, b []byte) {
 
 func (w *wired) drain() {
 	for w.c.state != stateIdle {
-		if n, _ := w.read(w.c); n == 0 {
+		if n, _ := w.read(w.c, receiveBytes); n == 0 {
 			break
 		}
 	}
@@ -99,7 +107,7 @@ func (w *wired) drain() {
 func (w *wired) replies() (all []byte) {
 	var b [64 << 10]byte
 	for {
-		n, errno := recv(w.peer, b[:])
+		n, errno := socket.Recv(w.peer, b[:])
 		if errno != 0 || n == 0 {
 			return all
 		}
@@ -122,7 +130,7 @@ func TestReceive(t *testing.T) {
 		ws.NewFrame(ws.OpText, false, []byte("b")),
 		ws.NewPingFrame([]byte("p")),
 		ws.NewFrame(ws.OpContinuation, true, []byte("c")),
-		ws.NewPongFrame(nil),
+		ws.NewPongFrame([]byte("q")),
 		ws.NewBinaryFrame(large),
 		ws.NewTextFrame([]byte("d")),
 		ws.NewCloseFrame(ws.NewCloseFrameBody(4321, "bye")),
@@ -138,6 +146,9 @@ func TestReceive(t *testing.T) {
 		}
 		if want := []byte{OpText, OpBinary, OpText, OpBinary, OpText}; !bytes.Equal(w.ops, want) {
 			t.Errorf("pieces of %d: opcodes %v, want %v", size, w.ops, want)
+		}
+		if want := []string{"q"}; !slices.Equal(w.pongs, want) || w.Ending().Pings != 1 {
+			t.Errorf("pieces of %d: pongs %q and %d pings, want %q and 1", size, w.pongs, w.Ending().Pings, want)
 		}
 		if w.c.held != nil {
 			t.Errorf("pieces of %d: the connection still holds %+v", size, w.c.held)
@@ -202,10 +213,10 @@ func TestSendAllocatesNothing(t *testing.T) {
 	payload, sink := make([]byte, 128), make([]byte, 64<<10)
 	got := testing.AllocsPerRun(100, func() {
 		for range 10 {
-			w.Send(w.c, payload)
+			w.Send(w.c, OpBinary, payload)
 		}
 		w.flush()
-		recv(w.peer, sink)
+		socket.Recv(w.peer, sink)
 	})
 	if got != 0 {
 		t.Errorf("%v allocations, want 0", got)
@@ -219,7 +230,7 @@ func TestSendBackpressure(t *testing.T) {
 	var want []byte
 	for i := range 2000 {
 		payload := bytes.Repeat([]byte{byte(i)}, 1000)
-		w.Send(w.c, payload)
+		w.Send(w.c, OpBinary, payload)
 		w.flush()
 		want = append(want, frames(ws.MaskFrameWith(ws.NewBinaryFrame(payload), [4]byte{}))...)
 	}

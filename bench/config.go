@@ -18,17 +18,17 @@ const (
 	DefaultMaxMessageBytes  = 64 << 20
 )
 
-// Config says where a Client connects, how many times, how fast, and when it
-// gives up. The zero value of every field but URL and Conns is useful.
+// Config says where a Client connects, how many times, and when it gives up.
+// The zero value of every field but URLs and Conns is useful.
 type Config struct {
-	// URL of the endpoint, ws://host:port/path. TLS (wss) is not supported.
-	URL string
+	// URLs of the endpoint, ws://host:port/path, one or more, which connections
+	// take in turn. TLS (wss) is not supported.
+	URLs []string
 	// Conns is the number of connections, 1 or more.
 	Conns int
 
-	// Rate of connection attempts per second; 0 is as fast as Handshakes allows.
-	Rate float64
-	// Handshakes bounds the attempts in flight; 0 means DefaultHandshakes.
+	// Handshakes bounds the attempts in flight of one process; 0 means
+	// DefaultHandshakes.
 	Handshakes int
 	// Sources are the local addresses to connect from: single addresses, all of
 	// which are used, or one prefix such as 127.0.1.0/24, of which as many are
@@ -37,6 +37,8 @@ type Config struct {
 	Sources []string
 	// Header has extra request header lines, each "Name: value".
 	Header []string
+	// Subprotocols are offered in this order; the server may choose one.
+	Subprotocols []string
 	// ZeroMask sends frames with the mask key 0, for servers that do not unmask.
 	// RFC 6455 section 5.3 wants keys that cannot be predicted.
 	ZeroMask bool
@@ -55,23 +57,26 @@ type Config struct {
 	// MaxMessageBytes bounds one incoming message; 0 means DefaultMaxMessageBytes.
 	MaxMessageBytes int
 
-	// PID of the server, whose memory and processor time are read from /proc;
-	// 0 reads none.
-	PID int
+	// Epoch is when the run's clock showed 0, by CLOCK_MONOTONIC, which all
+	// processes of a machine share; 0 means when the client is made.
+	Epoch time.Duration
 	// Progress, when set, is called about ten times a second by the goroutine
 	// that drives the client. It must return soon.
-	Progress func(Snapshot)
+	Progress func(Snapshot) `json:"-"`
 }
 
 // Snapshot is the state of a running phase.
 type Snapshot struct {
-	Phase   string        // open, settle, hold, broadcast, echo, churn, close
+	Phase   string        // open, settle, warm-up, measure, drain, close
 	Elapsed time.Duration // since the phase began
-	Open    int           // connections open now
 	Conns   int           // connections asked for
+	Open    int           // connections open now
+	Failed  int64         // attempts so far that failed
+	Closed  int64         // opened connections that have ended
 	Done    int64         // units of the phase done so far
 	Total   int64         // units in all; 0 when unknown
-	Unit    string        // connections, deliveries, echoes, handshakes, milliseconds
+	Unit    string        // connections, messages, deliveries, handshakes, milliseconds
+	Last    *Second       // the last whole second; nil before
 }
 
 // withDefaults fills the zero values.
@@ -99,8 +104,11 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	if _, err := parseTarget(c.URL); err != nil {
-		faults = append(faults, err)
+	fault(len(c.URLs) == 0, "url: none, want ws://host:port/path")
+	for _, u := range c.URLs {
+		if _, err := parseTarget(u); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	for _, s := range c.Sources {
 		if err := checkSource(s); err != nil {
@@ -112,14 +120,15 @@ func (c Config) Validate() error {
 			faults = append(faults, err)
 		}
 	}
+	for _, name := range c.Subprotocols {
+		fault(!isToken(name), "subprotocol: %q, want a name without spaces or separators", name)
+	}
 	fault(c.Conns < 1, "connections: %d, want 1 or more", c.Conns)
-	fault(!(c.Rate >= 0), "connect rate: %v per second, want 0 (no limit) or more", c.Rate)
 	fault(c.Handshakes < 0, "handshakes in flight: %d, want 1 or more, or 0 for %d", c.Handshakes, DefaultHandshakes)
 	fault(c.HandshakeTimeout < 0, "handshake timeout: %v, want 0 or more", c.HandshakeTimeout)
 	fault(c.Timeout < 0, "timeout: %v, want 0 or more", c.Timeout)
 	fault(c.CloseTimeout < 0, "close timeout: %v, want 0 or more", c.CloseTimeout)
 	fault(c.MaxMessageBytes < 0, "largest message: %d bytes, want 0 or more", c.MaxMessageBytes)
-	fault(c.PID < 0, "pid: %d, want a process id or 0", c.PID)
 	return errors.Join(faults...)
 }
 
@@ -157,4 +166,12 @@ func checkHeaderLine(line string) error {
 		return fmt.Errorf("header: %q, want \"Name: value\" on one line", line)
 	}
 	return nil
+}
+
+// isToken tells whether s is a token of RFC 9110 section 5.6.2, as RFC 6455
+// section 4.1 wants of a subprotocol.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune("()<>@,;:\\\"/[]?={}", r)
+	})
 }

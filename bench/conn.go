@@ -20,7 +20,11 @@ type Conn struct {
 	index      int32
 	generation uint32 // counts the connections this slot has had: the upper half of the token
 	state      connState
+	slow       bool   // read by slowReaders only
+	deaf       bool   // never read
+	raw        bool   // no WebSocket: what comes is thrown away
 	code       uint16 // of the server's close frame, CloseAbnormal without one
+	dialling   uint16 // index of the Dialling that made the connection
 	started    int64  // nanoseconds: connect was called
 	held       *held  // nil unless something is incomplete
 }

@@ -1,10 +1,6 @@
-//go:build linux
-
 package bench
 
 import (
-	"context"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,78 +10,152 @@ const (
 	// dialsPerTurn bounds the connect calls between two looks at the events, so
 	// that dialling does not delay the handshakes it measures.
 	dialsPerTurn = 32
-	// failuresInRow ends the dialling: nobody is there, or nobody wants us.
+	// failuresInRow ends a dialling that does not try again: nobody is there, or
+	// nobody wants us.
 	failuresInRow = 100
 )
 
-// dialer opens connections in free slots at the configured pace.
-type dialer struct {
-	cl      *Client
-	target  unix.Sockaddr
-	sources []unix.Sockaddr // empty: the kernel chooses
+// Dial says which slots are opened, and how. One that is not free yet is waited for.
+type Dial struct {
+	From, To int  // slots, To excluded
+	Pace     Pace // of attempts; the zero value is as fast as Config.Handshakes allows
+	// Recycle opens a slot again whenever its connection ends, until StopDialling.
+	Recycle bool
+	// Retry is the pause after which a failed attempt is made again; 0: never, and
+	// a hundred failures in a row end the dialling.
+	Retry time.Duration
+	// Raw opens TCP connections without a handshake: Opened is called when TCP is
+	// connected, and what the server sends is thrown away.
+	Raw bool
+	// ReceiveBytes is the kernel's receive buffer, SO_RCVBUF; 0 leaves it alone.
+	ReceiveBytes int
+}
+
+// Dialling is a Dial under way. It belongs to its client.
+type Dialling struct {
+	Dial
+	cl    *Client
+	index uint16
 
 	todo     queue[int32] // slots to open
-	recycle  bool         // a slot that ends is opened again
+	later    queue[retry] // slots to open again after a failure
 	since    time.Duration
-	paced    int64 // attempts since then, for the rate
+	pacer    Pacer
 	inFlight int
-	waiting  deadlines // handshakes in flight
+	sockets  int  // slots with a descriptor
+	stopped  bool // no slot is queued any more
 
-	attempted, opened, failed int64
-	failedInRow               int
-	gaveUp                    bool
-	first, last               time.Duration // first attempt, last outcome
-	latency                   *Recorder     // connect to checked answer
+	report      Dialled
+	failedInRow int
 }
 
-func (d *dialer) init(cl *Client) {
-	d.cl = cl
-	d.target = sockaddr(cl.plan.target)
-	for _, s := range cl.plan.SourceAddresses {
-		d.sources = append(d.sources, sockaddr(netip.AddrPortFrom(netip.MustParseAddr(s), 0)))
+// Dialled is what a dialling has come to. Those of several processes can be
+// added up.
+type Dialled struct {
+	Wanted, Attempted, Opened, Failed int64
+
+	GaveUp      bool          // after too many failures in a row
+	First, Last time.Duration // first attempt, -1 without one; last outcome
+	Latency     *Recorder     // connect to checked answer
+}
+
+type retry struct {
+	slot int32
+	due  time.Duration
+}
+
+// Add adds what another process has dialled.
+func (d *Dialled) Add(other Dialled) {
+	d.Wanted += other.Wanted
+	d.Attempted += other.Attempted
+	d.Opened += other.Opened
+	d.Failed += other.Failed
+	d.GaveUp = d.GaveUp || other.GaveUp
+	if other.First >= 0 && (d.First < 0 || other.First < d.First) {
+		d.First = other.First
 	}
-	d.latency = NewRecorder()
-	d.first = -1
+	d.Last = max(d.Last, other.Last)
+	d.Latency.Merge(other.Latency)
 }
 
-// Open opens every slot and returns when each has succeeded or failed, when
-// nothing but failures came for long, or when ctx ends, whose error it returns.
-func (cl *Client) Open(ctx context.Context) error {
-	cl.SetPhase("open", func() (int64, int64, string) { return cl.dialer.opened, int64(len(cl.conns)), "connections" })
-	cl.dialer.begin(cl.Now(), false)
-	return cl.Drive(ctx, func(time.Duration) (time.Duration, bool) { return -1, cl.dialer.done() })
+// NoneDialled is the sum of nothing.
+func NoneDialled() Dialled { return Dialled{First: -1, Latency: NewRecorder()} }
+
+// Elapsed is the time from the first attempt to the last outcome.
+func (d *Dialled) Elapsed() time.Duration {
+	if d.First < 0 {
+		return 0
+	}
+	return d.Last - d.First
 }
 
-// StartChurn opens every slot, and again whenever its connection ends. It
-// returns at once; Drive does the work until StopDialling.
-func (cl *Client) StartChurn() { cl.dialer.begin(cl.Now(), true) }
+// dialer opens connections in free slots at the pace of each Dial.
+type dialer struct {
+	cl      *Client
+	targets []unix.Sockaddr
+	sources []unix.Sockaddr // empty: the kernel chooses
 
-// StopDialling lets the handshakes in flight finish and starts no other.
-func (cl *Client) StopDialling() { cl.dialer.stop() }
+	diallings []*Dialling
+	attempts  int       // of all
+	inFlight  int       // of all
+	waiting   deadlines // handshakes in flight
 
-// Churning tells whether slots are still to be opened, in flight, or opened
-// again when their connection ends.
-func (cl *Client) Churning() bool {
-	return !cl.dialer.done() || (cl.dialer.recycle && cl.sockets > 0)
+	opened, failed int64     // of all
+	latency        *Recorder // of all, for the series
 }
 
-// begin queues every slot.
-func (d *dialer) begin(now time.Duration, recycle bool) {
-	d.recycle, d.since, d.paced = recycle, now, 0
-	for i := range d.cl.conns {
+func (d *dialer) init(cl *Client) error {
+	d.cl, d.latency = cl, NewRecorder()
+	for _, t := range cl.targets {
+		d.targets = append(d.targets, sockaddr(t.address))
+	}
+	sources, err := chooseSources(cl.cfg.Sources, cl.cfg.Conns, cl.targets)
+	for _, s := range sources {
+		d.sources = append(d.sources, sockaddr(s))
+	}
+	return err
+}
+
+// Dial starts to open slots and returns at once; Drive does the work.
+func (cl *Client) Dial(dial Dial) *Dialling {
+	d := &Dialling{
+		Dial: dial, cl: cl, index: uint16(len(cl.dialer.diallings)),
+		since: cl.Now(), pacer: NewPacer(dial.Pace), report: NoneDialled(),
+	}
+	d.report.Wanted = int64(dial.To - dial.From)
+	for i := dial.From; i < dial.To; i++ {
+		cl.conns[i].dialling = d.index
 		d.todo.push(int32(i))
 	}
+	cl.dialer.diallings = append(cl.dialer.diallings, d)
+	return d
 }
 
-func (d *dialer) stop() {
-	d.recycle = false
-	d.todo = queue[int32]{}
+// StopDialling lets the handshakes in flight finish and starts no other.
+func (cl *Client) StopDialling() {
+	for _, d := range cl.dialer.diallings {
+		d.Stop()
+	}
 }
 
-func (d *dialer) done() bool { return d.todo.len() == 0 && d.inFlight == 0 }
+// Stop lets the handshakes in flight finish and starts no other.
+func (d *Dialling) Stop() {
+	d.stopped, d.Recycle = true, false
+	d.todo, d.later = queue[int32]{}, queue[retry]{}
+}
 
-// advance starts what the pace allows, ends what took too long, and returns
-// the wait until it wants to be called again.
+// Done tells whether every slot has been opened or has failed.
+func (d *Dialling) Done() bool { return d.todo.len() == 0 && d.later.len() == 0 && d.inFlight == 0 }
+
+// Active tells whether slots are still to be opened, in flight, or opened again
+// when their connection ends.
+func (d *Dialling) Active() bool { return !d.Done() || (d.Recycle && d.sockets > 0) }
+
+// Report is what came of it so far. The Recorder in it is shared.
+func (d *Dialling) Report() Dialled { return d.report }
+
+// advance starts what the paces allow, ends what took too long, and returns the
+// wait until it wants to be called again.
 func (d *dialer) advance(now time.Duration) time.Duration {
 	d.waiting.expire(d.cl, now, func(c *Conn) {
 		switch c.state {
@@ -96,52 +166,68 @@ func (d *dialer) advance(now time.Duration) time.Duration {
 		}
 	})
 	wait := time.Duration(-1)
-	for n := 0; d.todo.len() > 0 && d.inFlight < d.cl.cfg.Handshakes; n++ {
-		if n == dialsPerTurn {
-			return 0
-		}
-		if due := d.due(); due > now {
-			wait = due - now
-			break
-		}
-		d.dial(&d.cl.conns[d.todo.pop()])
+	for _, dialling := range d.diallings {
+		wait = sooner(wait, dialling.advance(now))
 	}
 	return sooner(wait, d.waiting.next(d.cl, now))
 }
 
-// due is when the next attempt may start.
-func (d *dialer) due() time.Duration {
-	if d.cl.cfg.Rate == 0 {
-		return 0
+func (d *Dialling) advance(now time.Duration) time.Duration {
+	for d.later.len() > 0 && d.later.front().due <= now {
+		d.todo.push(d.later.pop().slot)
 	}
-	return d.since + time.Duration(float64(d.paced)/d.cl.cfg.Rate*float64(time.Second))
+	wait := time.Duration(-1)
+	if d.later.len() > 0 {
+		wait = d.later.front().due - now
+	}
+	for n := 0; d.todo.len() > 0 && d.cl.dialer.inFlight < d.cl.cfg.Handshakes; n++ {
+		if n == dialsPerTurn {
+			return 0
+		}
+		if c := &d.cl.conns[*d.todo.front()]; c.state != stateIdle {
+			d.later.push(retry{d.todo.pop(), now + lingerTime})
+			wait = sooner(wait, lingerTime)
+			continue
+		}
+		if d.Pace.Limited() {
+			if due := d.since + d.pacer.Due(); due > now {
+				return sooner(wait, due-now)
+			}
+			d.pacer.Next()
+		}
+		d.dial(&d.cl.conns[d.todo.pop()])
+	}
+	return wait
 }
 
 // dial starts one attempt.
-func (d *dialer) dial(c *Conn) {
+func (d *Dialling) dial(c *Conn) {
+	all := &d.cl.dialer
 	now := d.cl.Now()
-	if d.first < 0 {
-		d.first = now
+	if d.report.First < 0 {
+		d.report.First = now
 	}
 	var source unix.Sockaddr
-	if len(d.sources) > 0 {
-		source = d.sources[int(d.attempted)%len(d.sources)]
+	if len(all.sources) > 0 {
+		source = all.sources[all.attempts%len(all.sources)]
 	}
-	d.attempted++
-	d.paced++
+	all.attempts++
+	all.inFlight++
+	d.report.Attempted++
 	d.inFlight++
 	c.state, c.started, c.code = stateConnecting, int64(now), 0
-	fd, err := connectSocket(d.target, source)
+	fd, err := connectSocket(all.targets[int(c.index)%len(all.targets)], source, d.ReceiveBytes)
 	if err == nil {
 		c.fd = int32(fd)
 		d.cl.sockets++
+		d.sockets++
 		err = d.cl.loop.add(fd, c.token())
 	}
 	if err != nil {
-		d.fail(c, err)
+		all.fail(c, err)
 		return
 	}
-	d.waiting.push(c.token(), now+d.cl.cfg.HandshakeTimeout)
+	all.waiting.push(c.token(), now+d.cl.cfg.HandshakeTimeout)
 }
 
 // connected sends the request once TCP is connected. It returns false when the
@@ -153,6 +239,10 @@ func (cl *Client) connected(c *Conn, ended bool) bool {
 			return false
 		}
 	}
+	if c.raw = cl.dialer.of(c).Raw; c.raw {
+		cl.dialer.succeed(c, cl.Now())
+		return c.state == stateOpen
+	}
 	c.state = stateHandshaking
 	cl.flush()
 	cl.out = cl.handshake.appendRequest(cl.out[:0], c.token())
@@ -161,43 +251,68 @@ func (cl *Client) connected(c *Conn, ended bool) bool {
 	return true
 }
 
+// of is the dialling that made or makes c.
+func (d *dialer) of(c *Conn) *Dialling { return d.diallings[c.dialling] }
+
 // succeed counts a complete handshake and hands the connection over.
 func (d *dialer) succeed(c *Conn, now time.Duration) {
 	c.state = stateOpen
 	d.cl.open++
 	d.inFlight--
 	d.opened++
-	d.failedInRow = 0
-	d.last = now
-	d.latency.Record(now - time.Duration(c.started))
+	took := now - time.Duration(c.started)
+	dialling := d.of(c)
+	if !dialling.Raw {
+		d.latency.Record(took)
+	}
+	dialling.inFlight--
+	dialling.failedInRow = 0
+	dialling.report.Opened++
+	dialling.report.Last = now
+	dialling.report.Latency.Record(took)
 	d.cl.handler.Opened(c)
 }
 
 // fail counts a failed attempt by its reason.
 func (d *dialer) fail(c *Conn, err error) {
+	now := d.cl.Now()
 	d.inFlight--
 	d.failed++
-	d.failedInRow++
-	d.last = d.cl.Now()
-	d.cl.tally.failed(err, d.cl.plan)
+	d.cl.tally.failed(err, d.cl.targets)
+	dialling := d.of(c)
+	dialling.inFlight--
+	dialling.failedInRow++
+	dialling.report.Failed++
+	dialling.report.Last = now
 	d.cl.drop(c)
-	d.freed(c)
-	if d.failedInRow >= failuresInRow {
-		d.gaveUp = true
-		d.stop()
+	switch {
+	case dialling.Retry > 0:
+		if !dialling.stopped {
+			dialling.later.push(retry{c.index, now + dialling.Retry})
+		}
+		return
+	case dialling.failedInRow >= failuresInRow:
+		dialling.report.GaveUp = true
+		dialling.Stop()
 	}
+	d.freed(c)
 }
 
 // abandon gives up an attempt in flight without counting it.
 func (d *dialer) abandon(c *Conn) {
 	d.inFlight--
-	d.attempted--
+	dialling := d.of(c)
+	dialling.inFlight--
+	dialling.report.Attempted--
 	d.cl.drop(c)
 }
 
 // freed is called when a slot is idle again.
 func (d *dialer) freed(c *Conn) {
-	if d.recycle {
-		d.todo.push(c.index)
+	if dialling := d.of(c); dialling.Recycle {
+		dialling.todo.push(c.index)
 	}
 }
+
+// left is called when a connection has given up its descriptor.
+func (d *dialer) left(c *Conn) { d.of(c).sockets-- }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -40,30 +41,34 @@ const maxAnswerBytes = 16 << 10
 // handshake writes requests and checks answers. Keys are computed from a seed
 // and the connection's token, so that no connection has to keep its own.
 type handshake struct {
-	seed   uint64
-	sample bool   // the key of section 1.3 for all
-	prefix string // the request up to the key
-	offers string // subprotocols asked for, "" for none
+	seed     uint64
+	sample   bool     // the key of section 1.3 for all
+	prefixes []string // the request up to the key, by target
+	offers   string   // subprotocols asked for, "" for none
 }
 
-func newHandshake(seed uint64, host, path string, lines []string) handshake {
-	var b strings.Builder
-	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n", path, host)
+func newHandshake(seed uint64, targets []target, lines, subprotocols []string) handshake {
 	h := handshake{seed: seed}
+	var more strings.Builder
+	if len(subprotocols) > 0 {
+		lines = append(slices.Clone(lines), "Sec-WebSocket-Protocol: "+strings.Join(subprotocols, ", "))
+	}
 	for _, line := range lines {
-		b.WriteString(line + "\r\n")
+		more.WriteString(line + "\r\n")
 		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(name, "Sec-WebSocket-Protocol") {
-			h.offers = value
+			h.offers = strings.TrimPrefix(h.offers+","+value, ",")
 		}
 	}
-	b.WriteString("Sec-WebSocket-Key: ")
-	h.prefix = b.String()
+	for _, t := range targets {
+		h.prefixes = append(h.prefixes, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\n%sSec-WebSocket-Key: ", t.path, t.host, more.String()))
+	}
 	return h
 }
 
 // appendRequest appends the request of the connection with this token.
 func (h *handshake) appendRequest(dst []byte, token uint64) []byte {
-	dst = append(dst, h.prefix...)
+	dst = append(dst, h.prefixes[int(uint32(token))%len(h.prefixes)]...)
 	key := h.key(token)
 	dst = append(dst, key[:]...)
 	return append(dst, "\r\n\r\n"...)

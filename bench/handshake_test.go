@@ -20,11 +20,14 @@ func TestAcceptOfTheRFC(t *testing.T) {
 
 // TestRequestSatisfiesServer lets gobwas/ws upgrade our request and checks its answer.
 func TestRequestSatisfiesServer(t *testing.T) {
-	h := newHandshake(42, "example.org:80", "/chat?room=1", []string{"Origin: http://example.org", "Sec-WebSocket-Protocol: b, a"})
+	targets := []target{{host: "example.com", path: "/"}, {host: "example.org:80", path: "/chat?room=1"}}
+	h := newHandshake(42, targets, []string{"Origin: http://example.org"}, []string{"b", "a"})
 	var answer bytes.Buffer
-	var origin string
+	var uri, host, origin string
 	u := ws.Upgrader{
-		Protocol: func(p []byte) bool { return string(p) == "a" },
+		OnRequest: func(b []byte) error { uri = string(b); return nil },
+		OnHost:    func(b []byte) error { host = string(b); return nil },
+		Protocol:  func(p []byte) bool { return string(p) == "a" },
 		OnHeader: func(name, value []byte) error {
 			if string(name) == "Origin" {
 				origin = string(value)
@@ -36,8 +39,8 @@ func TestRequestSatisfiesServer(t *testing.T) {
 		io.Reader
 		io.Writer
 	}{bytes.NewReader(h.appendRequest(nil, 7)), &answer})
-	if err != nil || got.Protocol != "a" || origin != "http://example.org" {
-		t.Fatalf("handshake %+v, origin %q, error %v", got, origin, err)
+	if err != nil || got.Protocol != "a" || origin != "http://example.org" || host != "example.org:80" || uri != "/chat?room=1" {
+		t.Fatalf("handshake %+v of %s at %s, origin %q, error %v", got, uri, host, origin, err)
 	}
 	whole := answer.Bytes()
 	for cut := range whole {
@@ -85,6 +88,45 @@ func TestCheckAnswer(t *testing.T) {
 	for _, status := range []string{"200 OK", "1010 Odd", "404 Not Found"} {
 		if _, err := h.check([]byte("HTTP/1.1 "+status+"\r\n\r\n"), 0); !errors.As(err, &refused) || refused.Status != status {
 			t.Errorf("status %q: error %v, want it refused", status, err)
+		}
+	}
+}
+
+// TestSubprotocols offers some, with Config and with a header line, and wants
+// no other than those in the answer.
+func TestSubprotocols(t *testing.T) {
+	const answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+	targets := []target{{host: "h", path: "/"}}
+	for _, test := range []struct {
+		lines, offered []string
+		request        string // in it
+		answer         string
+		want           error
+	}{
+		{nil, []string{"chat", "v2.chat"}, "\r\nSec-WebSocket-Protocol: chat, v2.chat\r\n", "v2.chat", nil},
+		{nil, []string{"chat"}, "\r\nSec-WebSocket-Protocol: chat\r\n", "superchat", ErrHandshakeExtension},
+		{nil, []string{"chat", "v2.chat"}, "", "chat, v2.chat", ErrHandshakeExtension},
+		{[]string{"sec-websocket-protocol: soap, wamp"}, nil, "\r\nsec-websocket-protocol: soap, wamp\r\n", "wamp", nil},
+		{[]string{"Sec-WebSocket-Protocol: soap"}, []string{"chat"}, "\r\nSec-WebSocket-Protocol: chat\r\n", "soap", nil},
+		{nil, nil, "", "chat", ErrHandshakeExtension},
+		{nil, nil, "", "", ErrHandshakeExtension},
+	} {
+		h := newHandshake(1, targets, test.lines, test.offered)
+		h.sample = true
+		request := string(h.appendRequest(nil, 0))
+		if !strings.Contains(request, test.request) {
+			t.Errorf("offered %q and %q: the request is\n%s", test.lines, test.offered, request)
+		}
+		if len(test.lines)+len(test.offered) == 0 && strings.Contains(request, "Protocol") {
+			t.Errorf("nothing offered, but the request is\n%s", request)
+		}
+		_, err := h.check([]byte(answer+"Sec-WebSocket-Protocol: "+test.answer+"\r\n\r\n"), 0)
+		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+			t.Errorf("offered %q and %q, answer %q: error %v, want %v", test.lines, test.offered, test.answer, err, test.want)
+		}
+		if _, err := h.check([]byte(answer+"\r\n"), 0); err != nil {
+			t.Errorf("offered %q and %q, none chosen: %v", test.lines, test.offered, err)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -42,33 +41,6 @@ func TestSequencesAgainstModel(t *testing.T) {
 	}
 }
 
-func TestPayloads(t *testing.T) {
-	for _, size := range []int{MinPayloadBytes, 25, 128, 5000} {
-		p := NewPayloads(9, size)
-		want := Stamp{Publisher: 3, Sequence: 1000, Sent: 123456789}
-		b := p.Append([]byte("x"), want)[1:]
-		if got, match := p.Check(b); len(b) != size || got != want || match != MatchOurs {
-			t.Errorf("%d bytes: %+v, %v in %d bytes", size, got, match, len(b))
-		}
-		if _, match := NewPayloads(8, size).Check(b); match != MatchForeign {
-			t.Errorf("%d bytes: another run's message: %v", size, match)
-		}
-		for i := MinPayloadBytes; i < size; i++ {
-			changed := bytes.Clone(b)
-			changed[i] ^= 0x10
-			if _, match := p.Check(changed); match != MatchCorrupt {
-				t.Fatalf("%d bytes, byte %d changed: %v", size, i, match)
-			}
-		}
-		if _, match := p.Check(append(b, 0)); match != MatchCorrupt {
-			t.Errorf("%d bytes and one more: %v", size, match)
-		}
-		if _, match := p.Check(b[:MinPayloadBytes-1]); match != MatchForeign {
-			t.Errorf("%d bytes cut to 23: %v", size, match)
-		}
-	}
-}
-
 func TestRecorder(t *testing.T) {
 	r := NewRecorder()
 	if r.Quantiles() != nil {
@@ -95,6 +67,31 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
+// TestRecorderCuts wants every latency once in a cut and once in the whole.
+func TestRecorderCuts(t *testing.T) {
+	r, other := NewRecorder(), NewRecorder()
+	for second := range 3 {
+		for i := range 100 {
+			r.Record(time.Duration(second*100+i+1) * time.Millisecond)
+		}
+		if q, s := r.Cut(); q == nil || q.Count != 100 || q.Min < int64(second)*100_000 || s.histogram.TotalCount() != 100 {
+			t.Errorf("second %d: %+v, want its own 100", second, q)
+		}
+	}
+	if q, s := r.Cut(); q != nil || s != nil {
+		t.Errorf("a cut of nothing: %+v", q)
+	}
+	r.Record(time.Second)
+	other.Record(2 * time.Second)
+	other.Merge(r)
+	if a, b := r.Quantiles().Count, other.Quantiles().Count; a != 301 || b != 302 {
+		t.Errorf("%d and %d in all, want 301 and 302", a, b)
+	}
+	if bars := r.Distribution(); bars[len(bars)-1].Count != 301 || bars[len(bars)-1].Percentile != 100 {
+		t.Errorf("the distribution ends with %+v", bars[len(bars)-1])
+	}
+}
+
 func TestReadProcess(t *testing.T) {
 	before, err := ReadProcess(os.Getpid())
 	if err != nil || before.RSSBytes <= 0 {
@@ -111,6 +108,10 @@ func TestReadProcess(t *testing.T) {
 	after, err := ReadProcess(os.Getpid())
 	if err != nil || after.RSSBytes < before.RSSBytes+size/2 {
 		t.Errorf("memory %d before and %d after %d more, error %v", before.RSSBytes, after.RSSBytes, size, err)
+	}
+	if after.AnonymousBytes < before.AnonymousBytes+size/2 || after.AnonymousBytes > after.RSSBytes ||
+		after.PSSBytes < after.AnonymousBytes/2 || after.PSSBytes > after.RSSBytes || after.Threads < 1 {
+		t.Errorf("usage %+v, want anonymous memory with the %d more, and a PSS between that and the RSS", after, size)
 	}
 	if used := after.User + after.System - before.User - before.System; used < 20*time.Millisecond {
 		t.Errorf("used %v, want 30 ms less one step of the clock", used)

@@ -7,20 +7,23 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"roost/poller/socket"
 )
 
-// read takes one recv's worth of bytes and handles what is complete in them.
-// It returns how many there were, 0 when there are none or the connection has
-// ended, and whether the buffer was filled, so that there may be more.
-func (cl *Client) read(c *Conn) (n int, full bool) {
+// read takes one recv of at most limit bytes, receiveBytes or less, and handles
+// what is complete in them. It returns how many there were, 0 when there are
+// none or the connection has ended, and whether the limit was reached, so that
+// there may be more.
+func (cl *Client) read(c *Conn, limit int) (n int, full bool) {
 	if c.held != nil && len(c.held.in) > headroom {
-		return cl.readLarge(c)
+		return cl.readLarge(c, limit)
 	}
 	kept := 0
 	if c.held != nil {
 		kept = copy(cl.receive[headroom-len(c.held.in):], c.held.in)
 	}
-	n, errno := recv(int(c.fd), cl.receive[headroom:])
+	n, errno := socket.Recv(int(c.fd), cl.receive[headroom:headroom+limit])
 	if !cl.received(c, n, errno) {
 		return 0, false
 	}
@@ -36,20 +39,20 @@ func (cl *Client) read(c *Conn) (n int, full bool) {
 		h.in = append(h.in[:0], rest...)
 	}
 	cl.settle(c)
-	return n, n == receiveBytes
+	return n, n == limit
 }
 
 // readLarge continues a frame that is larger than the headroom in a buffer of
 // its own, which doubles until the frame fits: a length alone, before its
 // bytes have come, costs no memory.
-func (cl *Client) readLarge(c *Conn) (n int, full bool) {
+func (cl *Client) readLarge(c *Conn, limit int) (n int, full bool) {
 	in := c.held.in
 	h, _ := parseHeader(in) // read has parsed it before
 	missing := h.size + h.payload - len(in)
 	in = slices.Grow(in, min(missing, len(in)))
 	c.held.in = in
-	spare := in[len(in):min(cap(in), len(in)+missing)]
-	n, errno := recv(int(c.fd), spare)
+	spare := in[len(in):min(cap(in), len(in)+min(missing, limit))]
+	n, errno := socket.Recv(int(c.fd), spare)
 	if !cl.received(c, n, errno) {
 		return 0, false
 	}
@@ -103,6 +106,9 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 		b = b[size:]
 		cl.dialer.succeed(c, at)
 	}
+	if c.raw {
+		return nil
+	}
 	for c.state == stateOpen || c.state == stateClosing {
 		h, err := parseHeader(b)
 		if err == nil && h.payload > cl.cfg.MaxMessageBytes {
@@ -136,6 +142,7 @@ func (cl *Client) unusual(c *Conn, h frameHeader, payload []byte, at time.Durati
 		cl.tally.pings++
 		cl.sendFrame(c, opPong, payload)
 	case opPong: // Section 5.5.3: an unsolicited pong needs no answer.
+		cl.handler.Pong(c, payload)
 	case opClose:
 		cl.peerClosed(c, payload)
 	default:

@@ -36,20 +36,28 @@ func (r *Recorder) Record(d time.Duration) {
 // Count is the number of latencies recorded.
 func (r *Recorder) Count() int64 { return r.total.TotalCount() + r.fresh.TotalCount() }
 
-// Cut returns the percentiles since the last Cut, or nil when nothing was recorded.
-func (r *Recorder) Cut() *Quantiles {
+// Cut returns the percentiles and the distribution since the last Cut, or nil
+// when nothing was recorded.
+func (r *Recorder) Cut() (*Quantiles, *Spread) {
 	if r.fresh.TotalCount() == 0 {
-		return nil
+		return nil, nil
 	}
-	q := quantiles(r.fresh)
-	r.total.Merge(r.fresh) // drops nothing: both have the same range
-	r.fresh.Reset()
-	return q
+	q, s := quantiles(r.fresh), newSpread(r.fresh)
+	r.settle()
+	return q, s
+}
+
+// settle moves what is fresh to the total.
+func (r *Recorder) settle() {
+	if r.fresh.TotalCount() > 0 {
+		r.total.Merge(r.fresh) // drops nothing: both have the same range
+		r.fresh.Reset()
+	}
 }
 
 // Quantiles returns the percentiles so far, or nil when nothing was recorded.
 func (r *Recorder) Quantiles() *Quantiles {
-	r.Cut()
+	r.settle()
 	if r.Count() == 0 {
 		return nil
 	}
@@ -73,7 +81,7 @@ type Bar struct {
 // Distribution lists the percentiles in ever finer steps up to the longest
 // latency, five for each halving of what is left.
 func (r *Recorder) Distribution() []Bar {
-	r.Cut()
+	r.settle()
 	var bars []Bar
 	for _, b := range r.total.CumulativeDistributionWithTicks(5) {
 		bars = append(bars, Bar{US: b.ValueAt, Percentile: b.Quantile, Count: b.Count})
@@ -84,7 +92,7 @@ func (r *Recorder) Distribution() []Bar {
 // WritePercentiles writes the distribution in milliseconds as the text that the
 // plotter of HdrHistogram reads.
 func (r *Recorder) WritePercentiles(w io.Writer) error {
-	r.Cut()
+	r.settle()
 	_, err := r.total.PercentilesPrint(w, 5, 1000)
 	return err
 }
@@ -92,7 +100,7 @@ func (r *Recorder) WritePercentiles(w io.Writer) error {
 // MarshalText writes the histogram in HdrHistogram's V2 encoding: compressed,
 // then base64. Any implementation of HdrHistogram reads it and can merge it.
 func (r *Recorder) MarshalText() ([]byte, error) {
-	r.Cut()
+	r.settle()
 	return r.total.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 }
 
@@ -132,4 +140,10 @@ func quantiles(h *hdrhistogram.Histogram) *Quantiles {
 		P999:  h.ValueAtQuantile(99.9),
 		Max:   h.Max(),
 	}
+}
+
+// At is the latency that a share of all, 0 to 100 percent, do not exceed.
+func (r *Recorder) At(percent float64) time.Duration {
+	r.settle()
+	return time.Duration(r.total.ValueAtQuantile(percent)) * time.Microsecond
 }

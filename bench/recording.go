@@ -10,7 +10,7 @@ import (
 const (
 	// RecordingVersion is the version of the file format written. It grows when a
 	// reader of an older one would misunderstand; a new field alone does not.
-	RecordingVersion = 1
+	RecordingVersion = 2
 	// recordingFormat marks the files of this program.
 	recordingFormat = "roost-bench recording"
 )

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,15 +23,64 @@ type ProcessUsage struct {
 	RSSBytes     int64
 	User, System time.Duration // processor time, in steps of 10 ms
 	Threads      int
+
+	// Of ReadProcess only, proc_pid_smaps(5).
+	PSSBytes       int64
+	AnonymousBytes int64
 }
 
-// ReadProcess reads the usage of a process from /proc.
+// ReadProcess reads the usage of a process from /proc. It walks the page tables:
+// the counter of the resident set in stat lags behind by up to some hundred pages
+// per processor.
 func ReadProcess(pid int) (ProcessUsage, error) {
 	usage, err := readStat(pid)
-	if exact, ok := exactRSS("/proc/" + strconv.Itoa(pid)); ok && err == nil {
-		usage.RSSBytes = exact
+	if err != nil {
+		return usage, err
 	}
-	return usage, err
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	if err != nil {
+		return usage, nil //nolint:nilerr // of another user, or an old kernel: what stat says is left
+	}
+	usage.RSSBytes = kilobytes(text, "Rss:")
+	usage.PSSBytes = kilobytes(text, "Pss:")
+	usage.AnonymousBytes = kilobytes(text, "Anonymous:")
+	return usage, nil
+}
+
+// kilobytes finds a line such as "Rss:  1234 kB" and returns its value in bytes.
+func kilobytes(text []byte, name string) int64 {
+	for line := range bytes.Lines(text) {
+		if rest, found := bytes.CutPrefix(line, []byte(name)); found {
+			n, _ := strconv.ParseInt(string(bytes.Fields(rest)[0]), 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// socketSlabs are the caches of slabinfo(5) that hold what a TCP socket and its
+// descriptor and epoll entry take.
+var socketSlabs = []string{"TCP", "TCPv6", "sock_inode_cache", "filp", "dentry", "eventpoll_epi", "eventpoll_pwq", "tw_sock_TCP", "request_sock_TCP"}
+
+// ReadSocketSlabs is the kernel's memory for sockets, of the whole machine. Only
+// root may read it; ok is false for others.
+func ReadSocketSlabs() (size int64, ok bool) {
+	text, err := os.ReadFile("/proc/slabinfo")
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || !slices.Contains(socketSlabs, fields[0]) {
+			continue
+		}
+		objects, err1 := strconv.ParseInt(fields[2], 10, 64) // num_objs: active or not, the memory is taken
+		each, err2 := strconv.ParseInt(fields[3], 10, 64)
+		if err1 == nil && err2 == nil {
+			size += objects * each
+		}
+	}
+	return size, size > 0
 }
 
 // readStat is ReadProcess at the price of one small file, with the kernel's
@@ -59,23 +109,6 @@ func readStat(pid int) (ProcessUsage, error) {
 		System:   time.Duration(system) * clockTick,
 		Threads:  threads,
 	}, nil
-}
-
-// exactRSS walks the page tables: the counter in stat lags behind by up to
-// some hundred pages per processor.
-func exactRSS(dir string) (bytes int64, ok bool) {
-	text, err := os.ReadFile(dir + "/smaps_rollup")
-	if err != nil {
-		return 0, false
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, found := strings.CutPrefix(line, "Rss:"); found {
-			if kilobytes, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64); err == nil {
-				return kilobytes << 10, true
-			}
-		}
-	}
-	return 0, false
 }
 
 // meter adds up how long the loop has waited.

@@ -6,16 +6,37 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"roost/poller/socket"
 )
 
-// Send sends a masked copy of payload as one binary message. Frames for one
+// Send sends a masked copy of payload as one message, OpText or OpBinary. Frames for one
 // connection are written together when the loop turns to something else; what
 // the socket does not take is kept, see Conn.Pending. It does nothing unless
 // the connection is open.
-func (cl *Client) Send(c *Conn, payload []byte) {
+func (cl *Client) Send(c *Conn, op byte, payload []byte) {
 	if c.state == stateOpen {
-		cl.sendFrame(c, OpBinary, payload)
+		cl.sendFrame(c, op, payload)
 	}
+}
+
+// Ping sends a ping with up to 125 bytes. It does nothing unless the connection
+// is open.
+func (cl *Client) Ping(c *Conn, payload []byte) { cl.Send(c, opPing, payload) }
+
+// Abort ends the connection without a closing handshake: with FIN, or with RST
+// and without delivering what is still to be sent. Ended is not called. It does
+// nothing unless the connection is open.
+func (cl *Client) Abort(c *Conn, reset bool) {
+	if c.state != stateOpen {
+		return
+	}
+	if reset {
+		_ = unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // else it is FIN
+	}
+	cl.open--
+	cl.drop(c)
+	cl.dialer.freed(c)
 }
 
 // Close sends a close frame with CloseNormal and waits for the answer in the
@@ -97,7 +118,7 @@ func reusableOut(b []byte) []byte {
 // recv, which meets it as well and knows how to end a connection.
 func (cl *Client) write(c *Conn, b []byte) {
 	if c.Pending() == 0 {
-		n, errno := send(int(c.fd), b)
+		n, errno := socket.Send(int(c.fd), b)
 		if errno != 0 && errno != unix.EAGAIN {
 			return
 		}
@@ -112,7 +133,7 @@ func (cl *Client) write(c *Conn, b []byte) {
 // writeHeld continues what the socket did not take before.
 func (cl *Client) writeHeld(c *Conn) {
 	h := c.held
-	n, errno := send(int(c.fd), h.out)
+	n, errno := socket.Send(int(c.fd), h.out)
 	if errno == unix.EAGAIN {
 		return
 	}
@@ -162,7 +183,8 @@ func (cl *Client) drop(c *Conn) {
 		unix.Close(int(c.fd))
 		c.fd = -1
 		cl.sockets--
+		cl.dialer.left(c)
 	}
-	c.state = stateIdle
+	c.state, c.slow, c.deaf, c.raw = stateIdle, false, false, false
 	c.generation++
 }

@@ -1,11 +1,15 @@
 package bench
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Second is what happened in one second of a run. The last one may be shorter,
 // and one in which the client's loop did not come round is longer.
 type Second struct {
-	Start  float64 `json:"start_seconds"` // since the client was made
+	Start  float64 `json:"start_seconds"` // since the run began
 	Length float64 `json:"length_seconds"`
 	Phase  string  `json:"phase"` // in which it ended
 
@@ -20,16 +24,25 @@ type Second struct {
 
 	Handshake *Quantiles `json:"handshake_latency,omitempty"`
 	Latency   *Quantiles `json:"latency,omitempty"`
+	// Spreads are the distributions behind the two, for those who add up seconds
+	// or draw them. Nil where nothing was recorded.
+	HandshakeSpread *Spread `json:"handshake_spread,omitempty"`
+	LatencySpread   *Spread `json:"latency_spread,omitempty"`
 
 	ClientCores    float64       `json:"client_cpu_cores"`
 	ClientLoopBusy float64       `json:"client_loop_busy_share"`
-	Server         *ServerSecond `json:"server,omitempty"` // with Config.PID
+	Server         *ServerSecond `json:"server,omitempty"` // with the server's pid
+	// Metrics are series scraped from the server, by name. Counters are as they
+	// stood.
+	Metrics map[string]float64 `json:"server_metrics,omitempty"`
 }
 
 // Counts are what a scenario has counted so far, for the series.
 type Counts struct {
 	Sent, Received int64
-	Latency        *Recorder // Cut once a second
+	// Latencies since the last call, cut by the callee; nil for none.
+	Latency *Quantiles
+	Spread  *Spread
 }
 
 // Count makes the series include what counts returns. The goroutine that drives
@@ -40,7 +53,6 @@ func (cl *Client) Count(counts func() Counts) { cl.series.counts = counts }
 type series struct {
 	cl      *Client
 	counts  func() Counts // nil: the scenario counts nothing
-	watch   watch
 	seconds []Second
 	start   Mark // of the second that runs
 
@@ -48,17 +60,18 @@ type series struct {
 	sent, received, messages int64
 }
 
-func (s *series) init(cl *Client) {
-	s.cl, s.start = cl, cl.Mark()
-	s.watch.start(cl.cfg.PID)
-}
+func (s *series) init(cl *Client) { s.cl, s.start = cl, cl.Mark() }
 
-// advance ends the second when its time is over and returns the wait until then.
+// advance ends the second when its time is over and returns the wait until
+// then. Seconds end when the run's clock shows whole ones, so that those of
+// several processes can be added up.
 func (s *series) advance(now time.Duration) time.Duration {
-	if now-s.start.at >= time.Second {
+	end := s.start.at.Truncate(time.Second) + time.Second
+	if now >= end {
 		s.cut()
+		end = now.Truncate(time.Second) + time.Second
 	}
-	return max(0, s.start.at+time.Second-now)
+	return end - now
 }
 
 // cut ends the second that runs.
@@ -69,19 +82,19 @@ func (s *series) cut() {
 	second := Second{
 		Start: s.start.at.Seconds(), Length: load.Elapsed.Seconds(), Phase: cl.phase,
 		Open: cl.open, Opened: d.opened - s.opened, Failed: d.failed - s.failed, Closed: closed - s.closed,
-		Received: cl.tally.messages - s.messages, Handshake: d.latency.Cut(),
-		ClientLoopBusy: load.Busy,
+		Received: cl.tally.messages - s.messages, ClientLoopBusy: load.Busy,
 	}
+	second.Handshake, second.HandshakeSpread = d.latency.Cut()
 	if second.Length > 0 {
 		second.ClientCores = load.CPU.Seconds() / second.Length
 	}
 	s.opened, s.failed, s.closed, s.messages = d.opened, d.failed, closed, cl.tally.messages
 	if s.counts != nil {
 		c := s.counts()
-		second.Sent, second.Deliveries, second.Latency = c.Sent-s.sent, c.Received-s.received, c.Latency.Cut()
+		second.Sent, second.Deliveries = c.Sent-s.sent, c.Received-s.received
+		second.Latency, second.LatencySpread = c.Latency, c.Spread
 		s.sent, s.received = c.Sent, c.Received
 	}
-	s.watch.take(len(s.seconds))
 	s.seconds = append(s.seconds, second)
 	s.start = cl.Mark()
 }
@@ -91,11 +104,43 @@ func (s *series) finish(now time.Duration) []Second {
 	if now > s.start.at {
 		s.cut()
 	}
-	s.watch.stop()
-	for i := range s.seconds {
-		if sample, ok := s.watch.samples[i]; ok {
-			s.seconds[i].Server = &sample
+	return s.seconds
+}
+
+// MergeSeconds adds up the series of several clients that share a clock.
+func MergeSeconds(all ...[]Second) []Second {
+	var merged []Second
+	at := map[int]int{} // whole second: index in merged
+	for _, seconds := range all {
+		for _, s := range seconds {
+			whole := int(s.Start)
+			i, known := at[whole]
+			if !known {
+				i, at[whole] = len(merged), len(merged)
+				merged = append(merged, s)
+				merged[i].HandshakeSpread, merged[i].LatencySpread = s.HandshakeSpread.clone(), s.LatencySpread.clone()
+				continue
+			}
+			merged[i].add(&s)
 		}
 	}
-	return s.seconds
+	slices.SortFunc(merged, func(a, b Second) int { return cmp.Compare(a.Start, b.Start) })
+	return merged
+}
+
+// add adds what another client did in the same second.
+func (s *Second) add(other *Second) {
+	s.Start = min(s.Start, other.Start)
+	s.Length = max(s.Length, other.Length)
+	s.Open += other.Open
+	s.Opened += other.Opened
+	s.Failed += other.Failed
+	s.Closed += other.Closed
+	s.Sent += other.Sent
+	s.Received += other.Received
+	s.Deliveries += other.Deliveries
+	s.ClientCores += other.ClientCores
+	s.ClientLoopBusy = max(s.ClientLoopBusy, other.ClientLoopBusy)
+	s.HandshakeSpread, s.Handshake = s.HandshakeSpread.merge(other.HandshakeSpread)
+	s.LatencySpread, s.Latency = s.LatencySpread.merge(other.LatencySpread)
 }

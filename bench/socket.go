@@ -4,7 +4,6 @@ package bench
 
 import (
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +19,8 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 // connectSocket starts a connection to target without waiting for it: the
 // socket becomes writable when it is made, or readable with an error. A nil
 // source leaves the choice to the kernel.
-func connectSocket(target, source unix.Sockaddr) (fd int, err error) {
+// receiveBytes sets the kernel's receive buffer unless it is 0.
+func connectSocket(target, source unix.Sockaddr, receiveBytes int) (fd int, err error) {
 	family := unix.AF_INET
 	if _, ok := target.(*unix.SockaddrInet6); ok {
 		family = unix.AF_INET6
@@ -41,6 +41,10 @@ func connectSocket(target, source unix.Sockaddr) (fd int, err error) {
 	}
 	// tcp(7): a message must not wait for the acknowledgement of the one before.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if receiveBytes > 0 {
+		// Before connect(2), which announces the window, tcp(7).
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBytes)
+	}
 	if err := unix.Connect(fd, target); err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return -1, err
@@ -58,29 +62,4 @@ func socketError(fd int) error {
 		return unix.Errno(errno)
 	}
 	return nil
-}
-
-// recv reads what is there into p, which must not be empty. The socket never
-// blocks, so the raw call saves the round through Go's scheduler.
-func recv(fd int, p []byte) (int, unix.Errno) {
-	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
-		if errno == unix.EINTR {
-			continue
-		}
-		return int(n), errno
-	}
-}
-
-// send writes as much of p as the socket takes. See recv for the raw call.
-func send(fd int, p []byte) (int, unix.Errno) {
-	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		if errno == unix.EINTR {
-			continue
-		}
-		return int(n), errno
-	}
 }

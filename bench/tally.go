@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,8 +48,8 @@ func (t *tally) init() {
 }
 
 // failed counts a failed attempt.
-func (t *tally) failed(err error, plan Plan) {
-	reason, remedy := explain(err, plan)
+func (t *tally) failed(err error, targets []target) {
+	reason, remedy := explain(err, targets)
 	t.count(reason, remedy)
 }
 
@@ -66,15 +67,12 @@ func (t *tally) count(reason, remedy string) {
 	f.Count++
 }
 
-// list returns the failures, most frequent first.
+// list returns the failures in no order.
 func (t *tally) list() []Failure {
 	list := []Failure{}
 	for _, f := range t.failures {
 		list = append(list, *f)
 	}
-	slices.SortFunc(list, func(a, b Failure) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
-	})
 	return list
 }
 
@@ -84,12 +82,48 @@ func (t *tally) closeCounts() []CloseCount {
 	for code, n := range t.closes {
 		list = append(list, CloseCount{code, n})
 	}
-	slices.SortFunc(list, func(a, b CloseCount) int { return cmp.Compare(a.Code, b.Code) })
-	return list
+	return MergeCloses(list)
+}
+
+// MergeFailures adds up lists of failures by reason, most frequent first.
+func MergeFailures(lists ...[]Failure) []Failure {
+	merged := []Failure{}
+	for _, f := range slices.Concat(lists...) {
+		i := slices.IndexFunc(merged, func(m Failure) bool { return m.Reason == f.Reason })
+		if i < 0 {
+			merged = append(merged, f)
+			continue
+		}
+		merged[i].Count += f.Count
+	}
+	slices.SortFunc(merged, func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
+	})
+	return merged
+}
+
+// MergeCloses adds up lists of close counts, in the order of the codes.
+func MergeCloses(lists ...[]CloseCount) []CloseCount {
+	merged := []CloseCount{}
+	for _, c := range slices.Concat(lists...) {
+		i := slices.IndexFunc(merged, func(m CloseCount) bool { return m.Code == c.Code })
+		if i < 0 {
+			merged = append(merged, c)
+			continue
+		}
+		merged[i].Count += c.Count
+	}
+	slices.SortFunc(merged, func(a, b CloseCount) int { return cmp.Compare(a.Code, b.Code) })
+	return merged
 }
 
 // explain names a failed attempt and what can be done about it.
-func explain(err error, plan Plan) (reason, remedy string) {
+func explain(err error, targets []target) (reason, remedy string) {
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.address.String())
+	}
+	where := strings.Join(names, ", ")
 	var errno unix.Errno
 	if errors.As(err, &errno) {
 		reason = fmt.Sprintf("%s: %s", unix.ErrnoName(errno), errno)
@@ -98,24 +132,24 @@ func explain(err error, plan Plan) (reason, remedy string) {
 			remedy = "the local ports of a source address are used up, or the address is not of this machine: " +
 				"give more addresses with --source (loopback: --source 127.0.1.0/24) or widen net.ipv4.ip_local_port_range"
 		case unix.ECONNREFUSED:
-			remedy = "nothing listens at " + plan.TargetAddress + ": start the server or check --url"
+			remedy = "nothing listens at " + where + ": start the server or check --url"
 		case unix.EMFILE, unix.ENFILE:
 			remedy = "no descriptors left: use fewer --conns or raise RLIMIT_NOFILE (ulimit -n); ENFILE: fs.file-max"
 		case unix.ECONNRESET, unix.EPIPE:
 			remedy = "the server or its kernel cut the connection during the handshake: look at the server's log, its descriptor limit and net.core.somaxconn"
 		case unix.ETIMEDOUT:
-			remedy = "the server's accept queue may be full: raise its listen backlog and net.core.somaxconn, or lower --rate"
+			remedy = "the server's accept queue may be full: raise its listen backlog and net.core.somaxconn, or lower --ramp"
 		case unix.ENETUNREACH, unix.EHOSTUNREACH:
-			remedy = "there is no route to " + plan.TargetAddress
+			remedy = "there is no route to " + where
 		}
 		return reason, remedy
 	}
 	var refused *RefusedError
 	switch {
 	case errors.Is(err, ErrConnectTimeout):
-		remedy = "the server's accept queue may be full: raise its listen backlog and net.core.somaxconn, or lower --rate"
+		remedy = "the server's accept queue may be full: raise its listen backlog and net.core.somaxconn, or lower --ramp"
 	case errors.Is(err, ErrHandshakeTimeout):
-		remedy = "the server accepted but did not answer: lower --rate or --handshakes, or raise --handshake-timeout"
+		remedy = "the server accepted but did not answer: lower --ramp or --handshakes, or raise --handshake-timeout"
 	case errors.Is(err, ErrHandshakeClosed):
 		remedy = "the server may be at its connection or descriptor limit: look at its log"
 	case errors.As(err, &refused):

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"strconv"
 	"strings"
@@ -15,20 +16,27 @@ import (
 type ServerSecond struct {
 	RSSBytes        int64   `json:"rss_bytes"` // as proc_pid_stat(5) has it: some hundred pages behind
 	CPUCores        float64 `json:"cpu_cores"` // 1: one core all the time
+	UserCores       float64 `json:"cpu_user_cores"`
+	SystemCores     float64 `json:"cpu_system_cores"`
 	Threads         int     `json:"threads"`
 	Descriptors     int     `json:"descriptors"`
 	ContextSwitches float64 `json:"context_switches_per_second"`
 }
 
-// watch samples a process on demand, in a goroutine of its own: counting the
-// descriptors of a large server takes longer than the client may stand still.
-type watch struct {
-	pid int
-	// ask carries the index of a second that has just ended; nil without a pid.
-	// One that cannot be taken at once is left out.
-	ask     chan int
+// Watch samples a server once a second, when the run's clock shows a whole one,
+// in a goroutine of its own: counting the descriptors of a large server takes
+// longer than a client may stand still.
+type Watch struct {
+	// Static after StartWatch.
+	pid    int     // 0: no process
+	scrape *Scrape // nil: no metrics
+	start  time.Time
+	cancel context.CancelFunc
+
+	// Owned by the goroutine until done.
+	samples map[int]ServerSecond // by the second that has ended
+	metrics map[int]map[string]float64
 	done    sync.WaitGroup
-	samples map[int]ServerSecond // owned by the goroutine until done
 }
 
 // usageSample is what is read of a process at one moment.
@@ -40,43 +48,61 @@ type usageSample struct {
 	descriptors int
 }
 
-func (w *watch) start(pid int) {
-	if pid == 0 {
-		return
+// StartWatch begins to sample the process, unless pid is 0, and the metrics,
+// unless scrape is nil. Stop must be called in the end.
+func StartWatch(pid int, scrape *Scrape, epoch time.Duration) *Watch {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &Watch{
+		pid: pid, scrape: scrape, start: startOf(epoch), cancel: cancel,
+		samples: map[int]ServerSecond{}, metrics: map[int]map[string]float64{},
 	}
-	w.pid, w.ask, w.samples = pid, make(chan int, 1), map[int]ServerSecond{}
-	ask := w.ask
-	w.done.Go(func() { w.run(ask) })
+	if pid != 0 || scrape != nil {
+		w.done.Go(func() { w.run(ctx) })
+	}
+	return w
 }
 
-func (w *watch) run(ask <-chan int) {
-	last, err := sampleProcess(w.pid)
-	for index := range ask {
-		if err != nil {
-			continue // the process has ended, and its number may go to another
+func (w *Watch) run(ctx context.Context) {
+	var last usageSample
+	known := false
+	for {
+		if w.pid != 0 {
+			now, err := sampleProcess(w.pid)
+			if err != nil {
+				w.pid = 0 // the process has ended, and its number may go to another
+			} else if known {
+				w.samples[w.ended(now.at)] = now.since(last)
+			}
+			last, known = now, err == nil
 		}
-		var now usageSample
-		if now, err = sampleProcess(w.pid); err == nil {
-			w.samples[index] = now.since(last)
-			last = now
+		if w.scrape != nil {
+			if values, err := w.scrape.Read(ctx); err == nil {
+				w.metrics[w.ended(time.Now())] = values
+			}
+		}
+		now := time.Since(w.start)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(now.Truncate(time.Second) + time.Second - now):
 		}
 	}
 }
 
-// take asks for a sample at the end of second index.
-func (w *watch) take(index int) {
-	select {
-	case w.ask <- index:
-	default: // without a pid, or the last one is still being read
-	}
-}
+// ended is the number of the second that has just ended.
+func (w *Watch) ended(at time.Time) int { return int(at.Sub(w.start).Seconds()) - 1 }
 
-// stop ends the goroutine and waits for it. It may be called again.
-func (w *watch) stop() {
-	if w.ask != nil {
-		close(w.ask)
-		w.ask = nil
-		w.done.Wait()
+// Stop ends the sampling and adds what was seen to the seconds it was seen in.
+// It may be called again.
+func (w *Watch) Stop(seconds []Second) {
+	w.cancel()
+	w.done.Wait()
+	for i := range seconds {
+		second := int(seconds[i].Start)
+		if sample, ok := w.samples[second]; ok {
+			seconds[i].Server = &sample
+		}
+		seconds[i].Metrics = w.metrics[second]
 	}
 }
 
@@ -92,7 +118,9 @@ func sampleProcess(pid int) (usageSample, error) {
 func (s usageSample) since(last usageSample) ServerSecond {
 	second := ServerSecond{RSSBytes: s.usage.RSSBytes, Threads: s.usage.Threads, Descriptors: s.descriptors}
 	if elapsed := s.at.Sub(last.at).Seconds(); elapsed > 0 {
-		second.CPUCores = (s.usage.User + s.usage.System - last.usage.User - last.usage.System).Seconds() / elapsed
+		second.UserCores = (s.usage.User - last.usage.User).Seconds() / elapsed
+		second.SystemCores = (s.usage.System - last.usage.System).Seconds() / elapsed
+		second.CPUCores = second.UserCores + second.SystemCores
 		// The sum falls when a thread ends; that is no negative work.
 		second.ContextSwitches = float64(max(0, s.switches-last.switches)) / elapsed
 	}

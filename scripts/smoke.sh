@@ -15,13 +15,19 @@ curl -fsS "http://$address/" | grep -F '<title>roost</title>'
 curl -fsS "http://$address/config.json"; echo
 curl -fsS "http://$address/clients"; echo
 
-mapfile -t commands < <(grep '^go run ./cmd/roost-bench ' README.md)
-((${#commands[@]} >= 3)) || { echo "README.md has lost its roost-bench commands" >&2; exit 1; }
+# Lines that end in a backslash go on in the next.
+mapfile -t commands < <(sed -e ':a' -e '/\\$/N; s/\\\n *//; ta' README.md |
+	grep -E '^(go run ./cmd/roost-bench|go build|scripts/side-by-side.sh) ')
+((${#commands[@]} >= 12)) || { echo "README.md has lost its commands for load testing" >&2; exit 1; }
 for command in "${commands[@]}"; do
 	echo "== $command"
 	[[ $command != *"./cmd/roost-bench run "* ]] || command+=" --quiet"
 	bash -c "${command//127.0.0.1:8000/$address}"
 done
+
+echo "== the scenario file of README.md"
+sed -n '/^```yaml$/,/^```$/{/^```/!p}' README.md >results/crowd.yaml
+bin/roost-bench run --url "ws://$address/ws" --scenario results/crowd.yaml --quiet --out none --assert 'audience.lost==0'
 
 echo "== 100 broadcasts to $connections connections"
 bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 100 --pid "$roost_pid" --out none

@@ -3,11 +3,12 @@
 package report_test
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -18,16 +19,18 @@ import (
 	"roost/bench/report"
 )
 
+// plots are all figures that a run with everything has, by name.
+var plots = []string{"percentiles", "heat", "latency", "handshakes", "connections", "connects", "rates", "memory", "cpu", "loop", "switches"}
+
 // TestPageInBrowser opens the page in a real browser: light and dark, wide and
-// as narrow as a phone.
+// as narrow as a phone. With SCREENSHOTS=folder it keeps what it saw.
 func TestPageInBrowser(t *testing.T) {
 	ctx := startBrowser(t)
-	var html bytes.Buffer
-	if err := report.Write(&html, report.FormatHTML, []report.File{{Name: "a.json", Recording: recording()}, {Name: "b.json", Recording: recording()}}); err != nil {
-		t.Fatal(err)
-	}
+	rec := recording(60, 1)
+	rec.Result.Parts[1].Name = strings.Repeat("long", 30) // must break somewhere
+	rec.Result.Histograms[rec.Result.Parts[1].Name+".latency"] = rec.Result.Histograms["ask.latency"]
 	path := filepath.Join(t.TempDir(), "report.html")
-	if err := os.WriteFile(path, html.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(written(t, report.FormatHTML, rec, recording(3600, 2))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	do := func(action chromedp.Action[chromedp.Void]) {
@@ -53,9 +56,10 @@ func TestPageInBrowser(t *testing.T) {
 	}))
 	do(chromedp.Navigate("file://" + path))
 
-	const backgroundIs = `getComputedStyle(document.body).backgroundColor === `
+	backgrounds := map[string]string{"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 28)"}
+	lines := map[string]string{"light": "rgb(11, 98, 196)", "dark": "rgb(108, 176, 255)"}
 	for _, width := range []int64{1200, 360} {
-		for scheme, background := range map[string]string{"light": `"rgb(255, 255, 255)"`, "dark": `"rgb(18, 22, 28)"`} {
+		for scheme, background := range backgrounds {
 			do(chromedp.EmulateViewport(width, 800))
 			do(chromedp.Func(func(ctx context.Context, s *chromedp.Target) error {
 				_, err := cdp.Call(ctx, s, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -63,21 +67,43 @@ func TestPageInBrowser(t *testing.T) {
 				})
 				return err
 			}))
-			holds(backgroundIs + background)
+			holds(`getComputedStyle(document.body).backgroundColor === "` + background + `"`)
 			holds(`document.documentElement.scrollWidth <= innerWidth`)
-			for _, plot := range []string{"percentiles", "latency", "connections", "rates", "memory", "cpu"} {
-				figure := `document.querySelectorAll('[data-plot="` + plot + `"] svg')`
+			for _, plot := range plots {
+				figure := `[...document.querySelectorAll('[data-plot="` + plot + `"] > svg')]`
 				holds(figure + `.length === 2`)
-				holds(`[...` + figure + `].every((svg) => svg.getBoundingClientRect().width > 280 && svg.querySelectorAll("path").length > 3)`)
-				// A line in the page's colour, not the stand-in of the drawing.
-				holds(`[...` + figure + `].every((svg) => [...svg.querySelectorAll("path")].some((p) =>
-					getComputedStyle(p).stroke === "` + map[string]string{"light": "rgb(11, 98, 196)", "dark": "rgb(108, 176, 255)"}[scheme] + `"))`)
+				holds(figure + `.every((svg) => svg.getBoundingClientRect().width > 280 && svg.querySelectorAll("path").length > 3)`)
+				// In the page's colour, not the stand-in of the drawing.
+				attribute := map[bool]string{true: "fill", false: "stroke"}[plot == "heat"]
+				holds(figure + `.every((svg) => [...svg.querySelectorAll("path")].some((p) => getComputedStyle(p).` + attribute + ` === "` + lines[scheme] + `"))`)
+				// No text leaves the drawing.
+				holds(figure + `.every((svg) => { const box = svg.getBoundingClientRect(); return [...svg.querySelectorAll("text")].every((text) => {
+					const b = text.getBoundingClientRect(); return b.left >= box.left - 2 && b.right <= box.right + 2 && b.top >= box.top - 2 && b.bottom <= box.bottom + 2 }) })`)
 			}
+			holds(`document.querySelectorAll('[data-plot="comparison"] > svg').length === 1`)
+			holds(`[...document.querySelectorAll('[data-plot="heat"]')].every((f) => f.querySelectorAll(".shades li").length === 6)`)
+			screenshot(ctx, t, scheme+"-"+strconv.FormatInt(width, 10))
 		}
 	}
 	holds(`performance.getEntriesByType("resource").length === 0`) // nothing but the page itself
 	holds(`document.scripts.length === 0`)                         // a flag's value is text
 	holds(`faults.length === 0`)
+}
+
+// screenshot keeps the whole page for somebody to look at, if asked for.
+func screenshot(ctx context.Context, t *testing.T, name string) {
+	t.Helper()
+	folder := os.Getenv("SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // startBrowser starts chromium with a profile of its own, removed at the end. It

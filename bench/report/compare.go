@@ -34,7 +34,8 @@ const alpha = 0.05
 // Compare writes a table for every side after the first, which is the base:
 // per metric the median of each, its spread, their ratio, and whether the
 // difference is significant by the Mann-Whitney U test, which assumes nothing
-// of how the values are distributed. It says first what else differs.
+// of how the values are distributed. It says first what else differs, and last
+// in words which side is better in what.
 func Compare(w io.Writer, sides []Side) error {
 	if err := checkSides(sides); err != nil {
 		return err
@@ -144,36 +145,55 @@ func (p *page) soundness(sides []Side) {
 	}
 }
 
-// table compares one side with the base.
-func (p *page) table(base, other Side) {
-	p.WriteString("\n")
-	p.line("metric", clip(base.Name, 18), clip(other.Name, 18), "ratio", "significance")
-	few := false
-	for _, m := range bench.Metrics() {
-		a, b := sample(m, base), sample(m, other)
-		if len(a.Values) == 0 && len(b.Values) == 0 {
+// comparison is one metric of two sides.
+type comparison struct {
+	metric bench.Metric
+	a, b   *benchmath.Sample // the base and the other
+	p      float64           // of the U test; 1 where it says nothing
+}
+
+// compareAll tests every metric of a group that a side has data for.
+func compareAll(g metricGroup, base, other Side) (list []comparison) {
+	for _, m := range g.Metrics {
+		c := comparison{m, g.sample(m, base), g.sample(m, other), 1}
+		if len(c.a.Values)+len(c.b.Values) == 0 {
 			continue
 		}
-		var significance string
-		switch {
-		case len(a.Values) == 0 || len(b.Values) == 0:
-			significance = "no data on one side"
-		case len(a.Values) == 1 || len(b.Values) == 1:
-			significance = "unknown, " + counts(a, b)
-		default:
-			significance, few = significanceOf(a, b, few)
+		if min(len(c.a.Values), len(c.b.Values)) > 1 && !c.identical() {
+			c.p = benchmath.AssumeNothing.Compare(c.a, c.b).P
 		}
-		p.line(m.Name, summary(m, a), summary(m, b), ratio(a, b), significance)
+		list = append(list, c)
+	}
+	return list
+}
+
+// table compares one side with the base.
+func (p *page) table(base, other Side) {
+	var all []comparison
+	var results []*bench.Result
+	for _, f := range slices.Concat(base.Files, other.Files) {
+		results = append(results, f.Recording.Result)
+	}
+	p.WriteString("\n")
+	p.line("metric", clip(base.Name, 18), clip(other.Name, 18), "ratio", "significance", "")
+	for _, g := range metricGroups(results...) {
+		list := compareAll(g, base, other)
+		if g.Part != "" && len(list) > 0 {
+			fmt.Fprintf(p, "part %s\n", plain(g.Part))
+		}
+		for _, c := range list {
+			p.line(strings.TrimPrefix(c.metric.Name, g.Part+"."), summary(c.metric, c.a), summary(c.metric, c.b), ratio(c.a, c.b), c.significance(), c.judgement())
+		}
+		all = append(all, list...)
 	}
 	p.WriteString("\nEach side: median ± half the range of its runs, in percent of the median.\n" +
 		"~: no significant difference (Mann-Whitney U, p >= 0.05). n: runs with data.\n")
-	if few {
-		p.WriteString("Four runs a side are the least that can show a difference at p < 0.05.\n")
-	}
+	p.summary(base, other, all)
 }
 
-func (p *page) line(name, a, b, ratio, significance string) {
-	text := fmt.Sprintf("%-17s %-19s %-19s %6s  %s", name, a, b, ratio, significance)
+// line is at most 90 columns wide.
+func (p *page) line(name, a, b, ratio, significance, judgement string) {
+	text := fmt.Sprintf("%-17s %-19s %-19s %6s  %-15s %s", name, a, b, ratio, significance, judgement)
 	p.WriteString(strings.TrimRight(text, " ") + "\n")
 }
 
@@ -184,10 +204,10 @@ func clip(s string, width int) string {
 	return s
 }
 
-func sample(m bench.Metric, s Side) *benchmath.Sample {
+func (g metricGroup) sample(m bench.Metric, s Side) *benchmath.Sample {
 	var values []float64
 	for _, f := range s.Files {
-		if v, ok := m.Value(f.Recording.Result); ok {
+		if v, ok := g.value(m, f.Recording.Result); ok {
 			values = append(values, v)
 		}
 	}
@@ -229,28 +249,25 @@ func ratio(a, b *benchmath.Sample) string {
 	return fmt.Sprintf("%.2fx", to/from)
 }
 
-// significanceOf names the test's outcome. few is set when the runs were too
-// few for any.
-func significanceOf(a, b *benchmath.Sample, few bool) (text string, fewer bool) {
-	if identical(a, b) {
-		return "same, " + counts(a, b), few
+// significance names the test's outcome.
+func (c *comparison) significance() string {
+	n1, n2 := len(c.a.Values), len(c.b.Values)
+	n := fmt.Sprintf("n=%d+%d", n1, n2)
+	switch {
+	case n1 == 0 || n2 == 0:
+		return "no data on one side"
+	case n1 == 1 || n2 == 1:
+		return "unknown, " + n
+	case c.identical():
+		return "same, " + n
+	case c.p < alpha:
+		return fmt.Sprintf("p=%.3f %s", c.p, n)
 	}
-	c := benchmath.AssumeNothing.Compare(a, b)
-	if len(c.Warnings) > 0 && min(c.N1, c.N2) < 4 {
-		few = true
-	}
-	if c.P < c.Alpha {
-		return fmt.Sprintf("p=%.3f %s", c.P, counts(a, b)), few
-	}
-	return fmt.Sprintf("~ p=%.2f %s", c.P, counts(a, b)), few
+	return fmt.Sprintf("~ p=%.2f %s", c.p, n)
 }
 
 // identical sides have no ranks to test.
-func identical(a, b *benchmath.Sample) bool {
-	first, last := a.Values[0], a.Values[len(a.Values)-1]
-	return first == last && b.Values[0] == first && b.Values[len(b.Values)-1] == first
-}
-
-func counts(a, b *benchmath.Sample) string {
-	return fmt.Sprintf("n=%d+%d", len(a.Values), len(b.Values))
+func (c *comparison) identical() bool {
+	first := c.a.Values[0]
+	return first == c.a.Values[len(c.a.Values)-1] && c.b.Values[0] == first && c.b.Values[len(c.b.Values)-1] == first
 }

@@ -12,82 +12,86 @@ import (
 	"roost/bench/report"
 )
 
-func result() *bench.Result {
-	cost := 9.75
-	q := &bench.Quantiles{Count: 3, Min: 5, Mean: 7, P50: 12, P90: 1500, P99: 999_990, P999: 2_500_000, Max: 2_500_000}
-	return &bench.Result{
-		Scenario: "broadcast",
-		Opening:  bench.Opening{Wanted: 3, Opened: 3, Seconds: 0.5, PerSecond: 6, Handshake: q},
-		Messages: &bench.Messages{
-			PayloadBytes: 128, Planned: 4, Sent: 4, Expected: 12, Received: 11, Missing: 1,
-			DistinctOrders: 1, Seconds: 2, PerSecond: 5.5, Latency: q, FanOut: q,
-		},
-		Closes:   []bench.CloseCount{{Code: 1001, Count: 2}, {Code: bench.CloseAbnormal, Count: 1}},
-		Failures: []bench.Failure{{Reason: "ECONNREFUSED: connection refused", Count: 7, Remedy: "start the server"}},
-		Pings:    2,
-		Server:   &bench.ServerReport{PID: 1, RSSBeforeBytes: 1e6, RSSOpenBytes: 3e6, RSSEndBytes: 4e6, RSSPerConn: 666, UserSeconds: 0.5, SystemSeconds: 1, Cores: 0.75, PerDeliveryUS: &cost},
-		Client:   bench.ClientReport{Cores: 0.5, LoopBusy: 0.95, Saturated: true},
-		Problems: []string{"1 of 12 deliveries are missing"},
-		Warnings: []string{"busy"},
-	}
-}
-
-func TestText(t *testing.T) {
-	const q = "p50 12 us  p90 1.50 ms  p99 999.99 ms  p99.9 2.50 s  max 2.50 s\n"
-	const want = "opened        3 of 3 in 0.50 s: 6 per second\n" +
-		"handshake     " + q +
-		"sent          4 of 4 messages of 128 bytes\n" +
-		"deliveries    12 expected, 11 received, 1 missing, 0 duplicate, 0 out of order,\n" +
-		"              0 corrupt\n" +
-		"rate          6 deliveries per second over 2.00 s\n" +
-		"delivery      " + q +
-		"fan-out       " + q +
-		"order         the same on every complete connection\n" +
-		"closes        1001 x 2, 1006 (no close frame) x 1\n" +
-		"pings         2 answered\n" +
-		"server memory 666 B per connection (RSS 1.0 MB before, 3.0 MB open, 4.0 MB at\n" +
-		"              the end)\n" +
-		"server cpu    0.50 s user + 1.00 s system = 0.75 cores, 9.8 us per delivery\n" +
-		"client        0.50 cores, event loop busy 95 %\n" +
-		"failure       7 x ECONNREFUSED: connection refused\n" +
-		"              start the server\n" +
-		"warning       busy\n" +
-		"problem       1 of 12 deliveries are missing\n" +
-		"result        FAILED\n"
+func planned(t *testing.T, urls []string, plan bench.Plan) string {
+	t.Helper()
 	var got strings.Builder
-	if err := report.Text(&got, result()); err != nil || got.String() != want {
-		t.Errorf("error %v\n got:\n%s\nwant:\n%s", err, got.String(), want)
+	if err := report.Plan(&got, "idle", urls, plan); err != nil {
+		t.Fatal(err)
 	}
+	fits(t, got.String(), 80)
+	return got.String()
 }
 
 func TestPlan(t *testing.T) {
 	const want = "plan          idle, ws://127.0.0.1:8000/ws\n" +
-		"connections   15000 to 127.0.0.1:8000\n" +
-		"sources       2: 127.0.0.1 to 127.0.0.2, about 7500 connections each\n" +
-		"descriptors   15031 needed, 20000 allowed\n\n"
-	plan := bench.Plan{
-		Conns: 15000, TargetAddress: "127.0.0.1:8000", SourceAddresses: []string{"127.0.0.1", "127.0.0.2"},
-		DescriptorsNeeded: 15031, DescriptorLimit: 20000,
-	}
-	var got strings.Builder
-	if err := report.Plan(&got, "idle", "ws://127.0.0.1:8000/ws", plan); err != nil || got.String() != want {
-		t.Errorf("error %v\n got:\n%s\nwant:\n%s", err, got.String(), want)
+		"connections   20,000 descriptors a process, 28,232 ports per address:\n" +
+		"              40,000 connections take 3 processes and 6 addresses\n" +
+		"targets       127.0.0.1:8000\n" +
+		"sources       6: 127.0.0.1 to 127.0.0.6, about 6,667 connections each\n" +
+		"descriptors   13,366 needed by the largest process, 20,000 allowed\n\n"
+	plan := recording(5, 1).Result.Plan
+	plan.TargetAddresses = plan.TargetAddresses[:1]
+	if got := planned(t, []string{"ws://127.0.0.1:8000/ws"}, plan); got != want {
+		t.Errorf(" got:\n%s\nwant:\n%s", got, want)
 	}
 }
 
-// TestJSONNamesUnits wants a unit at the end of every fractional number's
-// name, and lists in place of null.
+func TestPlanOfOtherShapes(t *testing.T) {
+	urls := []string{"ws://a", "ws://b", "ws://c", "ws://d", "ws://e", "ws://f"}
+	got := planned(t, urls, bench.Plan{Conns: 1, Processes: 1, TargetAddresses: urls, DescriptorsNeeded: 30, DescriptorLimit: 1024, PortsPerSource: 28_232})
+	got = strings.Join(strings.Fields(got), " ")
+	for _, want := range []string{"ws://d and 2 more", "ports per address and target: 1 connection takes 1 process and addresses that the kernel chooses", "30 needed, 1,024 allowed"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
+	}
+}
+
+// TestTextSaysWhatLatencyMeans wants the sentence that fits, and only that.
+func TestTextSaysWhatLatencyMeans(t *testing.T) {
+	for open, want := range map[bool]string{true: "counts from when a message was due", false: "hardly shows in the percentiles"} {
+		rec := room()
+		rec.Result.Parts[0].Messages.OpenLoop = open
+		got := strings.Join(strings.Fields(written(t, report.FormatText, rec)), " ")
+		if !strings.Contains(got, want) || strings.Contains(got, "due, so") != open {
+			t.Errorf("open loop %v: want %q in:\n%s", open, want, got)
+		}
+	}
+}
+
+// TestTextNeverRoundsUpToAll: one lost of very many is not 100 %.
+func TestTextNeverRoundsUpToAll(t *testing.T) {
+	rec := room()
+	m := rec.Result.Parts[0].Messages
+	m.Expected, m.Received = 1e7, 1e7-1
+	if got := written(t, report.FormatText, rec); !strings.Contains(strings.Join(strings.Fields(got), " "), "reach more than 99.99 %") {
+		t.Errorf("want more than 99.99 %% in:\n%s", got)
+	}
+}
+
+// TestTextOfAnEmptyPart has a name and nothing else to say.
+func TestTextOfAnEmptyPart(t *testing.T) {
+	rec := room()
+	rec.Result.Parts = append(rec.Result.Parts, bench.Part{Name: "odd\x1b[2J", Role: "hold"})
+	got := written(t, report.FormatText, rec)
+	if !strings.Contains(got, `"odd\x1b[2J" (hold), 0 connections`) {
+		t.Errorf("want the quoted name in:\n%s", got)
+	}
+}
+
+// TestJSONNamesUnits wants a unit at the end of every fractional number's name.
+// The server's own metrics are what the server makes of them.
 func TestJSONNamesUnits(t *testing.T) {
 	var b bytes.Buffer
-	if err := report.JSON(&b, result()); err != nil {
+	if err := report.JSON(&b, recording(20, 1).Result); err != nil {
 		t.Fatal(err)
 	}
 	var tree map[string]any
 	if err := json.Unmarshal(b.Bytes(), &tree); err != nil {
 		t.Fatal(err)
 	}
-	messages := tree["messages"].(map[string]any)
-	if messages["deliveries_missing"] != 1.0 || messages["latency"].(map[string]any)["p99_9_us"] != 2.5e6 {
+	messages := tree["parts"].([]any)[0].(map[string]any)["messages"].(map[string]any)
+	if messages["deliveries_missing"] != 1.0 || messages["latency"].(map[string]any)["count"] != 9600.0 {
 		t.Errorf("messages %v", messages)
 	}
 	unit := regexp.MustCompile(`_(us|seconds|bytes|per_second|per_connection|cores|share)$|_us_per_`)
@@ -97,7 +101,7 @@ func TestJSONNamesUnits(t *testing.T) {
 		t.Fatal("no fractional number found")
 	}
 	for _, match := range found {
-		if !unit.Match(match[1]) {
+		if name := string(match[1]); !unit.MatchString(name) && name != "before" && name != "after" {
 			t.Errorf("field %s has no unit", match[1])
 		}
 	}
@@ -111,9 +115,9 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
 
 func TestWriteErrorsAreReported(t *testing.T) {
 	for name, err := range map[string]error{
-		"text": report.Text(brokenWriter{}, result()),
-		"json": report.JSON(brokenWriter{}, result()),
-		"plan": report.Plan(brokenWriter{}, "", "", bench.Plan{}),
+		"text": report.Text(brokenWriter{}, room().Result),
+		"json": report.JSON(brokenWriter{}, room().Result),
+		"plan": report.Plan(brokenWriter{}, "", nil, bench.Plan{}),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: error %v, want it passed on", name, err)

@@ -22,21 +22,21 @@ func TestBroadcastDeliversEverything(t *testing.T) {
 		{"one at a time", func(o *scenario.Options) { o.Publishers, o.InFlight = 1, 1 }},
 		{"everyone publishes", func(o *scenario.Options) { o.Publishers = 30 }},
 		{"more publishers than messages", func(o *scenario.Options) { o.Publishers, o.Messages = 30, 7 }},
-		{"scheduled", func(o *scenario.Options) { o.Interval = time.Millisecond }},
-		{"scheduled, all due at once", func(o *scenario.Options) { o.Interval = time.Nanosecond }},
-		{"largest payload of a 7-bit length", func(o *scenario.Options) { o.PayloadBytes = 125 }},
-		{"16-bit length", func(o *scenario.Options) { o.PayloadBytes = 0xffff }},
-		{"64-bit length", func(o *scenario.Options) { o.PayloadBytes, o.Messages = 1<<20+1, 3 }},
-		{"least payload", func(o *scenario.Options) { o.PayloadBytes = 24 }},
+		{"scheduled", func(o *scenario.Options) { o.Rate = pace(t, "1000/s") }},
+		{"scheduled, all due at once", func(o *scenario.Options) { o.Rate = pace(t, "1000000000/s") }},
+		{"largest payload of a 7-bit length", func(o *scenario.Options) { o.Payload.Bytes = "125" }},
+		{"16-bit length", func(o *scenario.Options) { o.Payload.Bytes = "65535" }},
+		{"64-bit length", func(o *scenario.Options) { o.Payload.Bytes, o.Messages = "1048577", 3 }},
+		{"least payload", func(o *scenario.Options) { o.Payload.Bytes = "24" }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := new(server).start(t)
 			opt := options()
 			test.change(&opt)
 			before := descriptors(t)
-			r := play(t, t.Context(), scenario.Broadcast, config(s, 30), opt)
+			r := play(t, t.Context(), scenario.NameBroadcast, 30, config(s), opt)
 			passed(t, r)
-			m, want := r.Messages, int64(30*opt.Messages)
+			m, want := r.Parts[0].Messages, int64(30*opt.Messages)
 			if m.Sent != int64(opt.Messages) || m.Expected != want || m.Received != want || m.Missing != 0 {
 				t.Errorf("sent %d, expected %d, received %d, missing %d; want %d messages and %d deliveries",
 					m.Sent, m.Expected, m.Received, m.Missing, opt.Messages, want)
@@ -63,6 +63,7 @@ func TestBroadcastDeliversEverything(t *testing.T) {
 // TestBroadcastFindsFaults has one fault on connection 3, in its delivery 4,
 // and wants exactly that fault counted.
 func TestBroadcastFindsFaults(t *testing.T) {
+	t.Parallel()
 	type counts struct{ missing, duplicate, outOfOrder, corrupt int64 }
 	var kept ws.Frame
 	for _, test := range []struct {
@@ -123,6 +124,7 @@ func TestBroadcastFindsFaults(t *testing.T) {
 		}, counts{corrupt: 1}, "other content"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := &server{deliver: func(n, k int, f ws.Frame) []ws.Frame {
 				if n != 3 {
 					return []ws.Frame{f}
@@ -131,12 +133,12 @@ func TestBroadcastFindsFaults(t *testing.T) {
 			}}
 			opt := options()
 			opt.Publishers = 1
-			cfg := config(s.start(t), 30)
+			cfg := config(s.start(t))
 			if test.want.missing > 0 {
-				cfg = impatient(s, 30)
+				cfg = impatient(s)
 			}
-			r := play(t, t.Context(), scenario.Broadcast, cfg, opt)
-			m := r.Messages
+			r := play(t, t.Context(), scenario.NameBroadcast, 30, cfg, opt)
+			m := r.Parts[0].Messages
 			if got := (counts{m.Missing, m.Duplicate, m.OutOfOrder, m.Corrupt}); got != test.want {
 				t.Errorf("counted %+v, want %+v", got, test.want)
 			}
@@ -149,10 +151,10 @@ func TestBroadcastCountsForeignMessagesOnly(t *testing.T) {
 	s := &server{deliver: func(n, k int, f ws.Frame) []ws.Frame {
 		return []ws.Frame{ws.NewTextFrame([]byte("welcome")), f}
 	}}
-	r := play(t, t.Context(), scenario.Broadcast, config(s.start(t), 10), options())
+	r := play(t, t.Context(), scenario.NameBroadcast, 10, config(s.start(t)), options())
 	passed(t, r)
-	if r.Messages.Foreign != 200 {
-		t.Errorf("%d foreign messages, want 200", r.Messages.Foreign)
+	if r.Parts[0].Messages.Foreign != 200 {
+		t.Errorf("%d foreign messages, want 200", r.Parts[0].Messages.Foreign)
 	}
 }
 
@@ -172,10 +174,10 @@ func TestBroadcastTellsOrdersApart(t *testing.T) {
 	}}
 	opt := options()
 	opt.InFlight, opt.Messages = 1, 2 // one of each publisher
-	r := play(t, t.Context(), scenario.Broadcast, config(s.start(t), 10), opt)
+	r := play(t, t.Context(), scenario.NameBroadcast, 10, config(s.start(t)), opt)
 	passed(t, r)
-	if r.Messages.DistinctOrders != 2 {
-		t.Errorf("%d orders, want 2", r.Messages.DistinctOrders)
+	if r.Parts[0].Messages.DistinctOrders != 2 {
+		t.Errorf("%d orders, want 2", r.Parts[0].Messages.DistinctOrders)
 	}
 }
 
@@ -201,20 +203,20 @@ func TestBroadcastWireForms(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		server  *server
-		payload int
+		payload string
 	}{
-		{"byte by byte", &server{write: byteByByte}, 64},
-		{"byte by byte, long header", &server{write: byteByByte}, 300},
-		{"fragments", &server{deliver: fragments}, 64},
-		{"fragments, byte by byte", &server{deliver: fragments, write: byteByByte}, 64},
-		{"large fragments", &server{deliver: fragments}, 600_000},
+		{"byte by byte", &server{write: byteByByte}, "64"},
+		{"byte by byte, long header", &server{write: byteByByte}, "300"},
+		{"fragments", &server{deliver: fragments}, "64"},
+		{"fragments, byte by byte", &server{deliver: fragments, write: byteByByte}, "64"},
+		{"large fragments", &server{deliver: fragments}, "600000"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			opt := options()
-			opt.PayloadBytes, opt.Messages = test.payload, 5
-			cfg := config(test.server.start(t), 5)
+			opt.Payload.Bytes, opt.Messages = test.payload, 5
+			cfg := config(test.server.start(t))
 			cfg.Timeout = 5 * time.Second // large and byte by byte are slow
-			r := play(t, t.Context(), scenario.Broadcast, cfg, opt)
+			r := play(t, t.Context(), scenario.NameBroadcast, 5, cfg, opt)
 			passed(t, r)
 			if test.server.deliver != nil && r.Pings != 25 {
 				t.Errorf("%d pings answered, want 25", r.Pings)
@@ -236,16 +238,16 @@ func TestBroadcastPublisherEndsEarly(t *testing.T) {
 	}}
 	opt := options()
 	opt.Publishers, opt.InFlight = 1, 1
-	cfg := config(s.start(t), 10)
+	cfg := config(s.start(t))
 	cfg.Handshakes = 1 // so that slots and the server's numbers agree
 	cfg.Timeout = time.Minute
-	r := play(t, t.Context(), scenario.Broadcast, cfg, opt)
+	r := play(t, t.Context(), scenario.NameBroadcast, 10, cfg, opt)
 	failedWith(t, r, "6 of 20 messages were sent")
 	if got := closes(r); got[1006] != 1 || len(got) != 1 {
 		t.Errorf("closes %v, want one 1006", got)
 	}
-	if r.Messages.Missing != 1 || r.Messages.ConnsIncomplete != 1 {
-		t.Errorf("%d missing on %d connections, want 1 on 1", r.Messages.Missing, r.Messages.ConnsIncomplete)
+	if r.Parts[0].Messages.Missing != 1 || r.Parts[0].Messages.ConnsIncomplete != 1 {
+		t.Errorf("%d missing on %d connections, want 1 on 1", r.Parts[0].Messages.Missing, r.Parts[0].Messages.ConnsIncomplete)
 	}
 }
 
@@ -254,11 +256,12 @@ func (s *server) last() int { return s.peers[len(s.peers)-1].n }
 // TestBroadcastSilentServer takes messages and delivers none: the run must end
 // by its timeout and fail.
 func TestBroadcastSilentServer(t *testing.T) {
+	t.Parallel()
 	s := &server{deliver: func(int, int, ws.Frame) []ws.Frame { return nil }}
-	r := play(t, t.Context(), scenario.Broadcast, impatient(s.start(t), 10), options())
+	r := play(t, t.Context(), scenario.NameBroadcast, 10, impatient(s.start(t)), options())
 	failedWith(t, r, "nothing was measured")
-	failedWith(t, r, "gave up after 2s")
-	if m := r.Messages; m.InTime || m.Received != 0 || m.Missing != 40 || m.Latency != nil {
+	failedWith(t, r, "gave up after 1s")
+	if m := r.Parts[0].Messages; m.InTime || m.Received != 0 || m.Missing != 40 || m.Latency != nil {
 		t.Errorf("result %+v, want 40 missing", m)
 	}
 }
@@ -276,10 +279,10 @@ func TestBroadcastInterrupted(t *testing.T) {
 	}}
 	opt := options()
 	opt.Messages = 0
-	r := play(t, ctx, scenario.Broadcast, config(s.start(t), 10), opt)
+	r := play(t, ctx, scenario.NameBroadcast, 10, config(s.start(t)), opt)
 	passed(t, r)
-	if !r.Interrupted || r.Messages.Received < 100 || r.Messages.Missing != 0 {
-		t.Errorf("interrupted %v, %+v; want the deliveries under way", r.Interrupted, r.Messages)
+	if !r.Interrupted || r.Parts[0].Messages.Received < 100 || r.Parts[0].Messages.Missing != 0 {
+		t.Errorf("interrupted %v, %+v; want the deliveries under way", r.Interrupted, r.Parts[0].Messages)
 	}
 }
 
@@ -294,13 +297,13 @@ func TestBroadcastFrozenServer(t *testing.T) {
 		return []ws.Frame{f}
 	}}
 	opt := options()
-	opt.Publishers, opt.Interval, opt.Messages = 1, 10*time.Millisecond, 60
-	cfg := config(s.start(t), 1)
+	opt.Publishers, opt.Rate, opt.Messages = 1, pace(t, "100/s"), 60
+	cfg := config(s.start(t))
 	cfg.Timeout = 5 * time.Second
-	r := play(t, t.Context(), scenario.Broadcast, cfg, opt)
+	r := play(t, t.Context(), scenario.NameBroadcast, 1, cfg, opt)
 	passed(t, r)
 	// 40 of 60 messages fall into the freeze, half of them into its first half.
-	if q := r.Messages.Latency; q.P50 < 50_000 || q.P90 < 250_000 || q.Max < 390_000 {
+	if q := r.Parts[0].Messages.Latency; q.P50 < 50_000 || q.P90 < 250_000 || q.Max < 390_000 {
 		t.Errorf("p50 %d us, p90 %d us, max %d us: the freeze of %v is hidden", q.P50, q.P90, q.Max, freeze)
 	}
 }

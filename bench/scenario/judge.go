@@ -8,127 +8,197 @@ import (
 	"roost/bench"
 )
 
-const (
-	// saturatedShare of the time busy means that the loop was the limit: events waited for it.
-	saturatedShare = 0.9
-	// bottleneckShare is where nothing is left to doubt: what comes back per
-	// second is what the client manages, and a latency is its own queue.
-	bottleneckShare = 0.95
-	// saturatedAfter is the least time for which that says anything.
-	saturatedAfter = 200 * time.Millisecond
-	// leastCPU is the processor time from which on a cost per unit is given: ten steps of the kernel's clock.
-	leastCPU = 100 * time.Millisecond
-)
+// judge lists what did not happen as expected, and what makes the numbers less
+// sure.
+type judge struct {
+	run Run
+	res *bench.Result
+	sum *Report
+}
 
-// judge lists what did not happen as expected. An expected close code replaces
-// every other criterion.
-func (s *session) judge() {
-	r := s.res
+// judge fills Problems and Warnings. An expected close code replaces every other
+// criterion.
+func (j *judge) judge() {
+	r := j.res
 	r.Problems, r.Warnings = []string{}, []string{}
-	if s.opt.ExpectClose != 0 {
-		s.judgeExpectedClose()
+	if j.run.Spec.ExpectClose != 0 {
+		j.expectedClose()
 	} else {
-		s.judgeOpening()
-		s.judgeMeasured()
-		if n := closedByServer(r); n > 0 {
-			s.problem("the server ended %s: %s", plural(n, "connection"), closeTable(r))
+		j.opening()
+		j.measured()
+		if n := closedByServer(r) - j.provoked(); n > 0 {
+			j.problem("the server ended %s: %s", plural(n, "connection"), closeTable(r))
 		}
 	}
-	s.warn()
+	j.warn()
 }
 
-func (s *session) problem(format string, args ...any) {
-	s.res.Problems = append(s.res.Problems, fmt.Sprintf(format, args...))
+func (j *judge) problem(format string, args ...any) {
+	j.res.Problems = append(j.res.Problems, fmt.Sprintf(format, args...))
 }
 
-func (s *session) warning(format string, args ...any) {
-	s.res.Warnings = append(s.res.Warnings, fmt.Sprintf(format, args...))
+func (j *judge) warning(format string, args ...any) {
+	j.res.Warnings = append(j.res.Warnings, fmt.Sprintf(format, args...))
 }
 
-func (s *session) judgeExpectedClose() {
+func (j *judge) expectedClose() {
 	var seen int64
-	for _, c := range s.res.Closes {
-		if c.Code == s.opt.ExpectClose {
+	for _, c := range j.res.Closes {
+		if c.Code == j.run.Spec.ExpectClose {
 			seen = c.Count
 		}
 	}
-	if wanted := int64(s.cfg.Conns); seen != wanted {
-		s.problem("expected the server to close all %d connections with %d, %d were", wanted, s.opt.ExpectClose, seen)
+	if wanted := int64(j.run.Config.Conns); seen != wanted {
+		j.problem("expected the server to close all %d connections with %d, %d were", wanted, j.run.Spec.ExpectClose, seen)
 	}
 }
 
-func (s *session) judgeOpening() {
-	o := s.res.Opening
+func (j *judge) opening() {
+	o := j.res.Opening
 	if o.GaveUp {
-		s.problem("gave up connecting after too many failures in a row")
+		j.problem("gave up connecting after too many failures in a row")
 	}
 	if o.Opened < o.Wanted {
-		s.problem("%d of %d connections were opened: %d failed, %d were not attempted", o.Opened, o.Wanted, o.Failed, o.NotAttempted)
+		j.problem("%d of %d connections were opened: %d failed, %d were not attempted", o.Opened, o.Wanted, o.Failed, o.NotAttempted)
 	}
 }
 
-func (s *session) judgeMeasured() {
-	r := s.res
-	if c := r.Churn; c != nil && c.Failed > 0 {
-		s.problem("%s failed", plural(c.Failed, "handshake"))
+// measured looks at every part. A run in which nothing was measured does not pass.
+func (j *judge) measured() {
+	something := false
+	for i := range j.res.Parts {
+		p := &j.res.Parts[i]
+		if h := p.Hold; h != nil {
+			something = true
+			if h.Ponged < h.Pinged {
+				j.problem("%s%s did not answer the ping in the end", j.of(p), plural(h.Pinged-h.Ponged, "connection"))
+			}
+		}
+		if m := p.Messages; m != nil {
+			something = something || (m.Received > 0 && m.Latency != nil)
+			j.messages(p, m)
+		}
+		if c := p.Churn; c != nil {
+			something = something || c.Handshakes > 0
+			if c.Failed > 0 {
+				j.problem("%s%s failed", j.of(p), plural(c.Failed, "handshake"))
+			}
+		}
+		if s := p.Storm; s != nil {
+			something = something || s.Back > 0
+			if s.Back < s.Dropped {
+				j.problem("%s%d of %d connections did not come back in time", j.of(p), s.Dropped-s.Back, s.Dropped)
+			}
+		}
 	}
-	if m := r.Messages; m != nil {
-		s.judgeMessages(m)
-	}
-	switch {
-	case r.Churn != nil && r.Churn.Handshakes > 0:
-	case r.Messages != nil && r.Messages.Received > 0:
-	case r.Hold != nil:
-	default:
-		s.problem("nothing was measured")
+	if !something {
+		j.problem("nothing was measured")
+		for _, p := range j.res.Parts {
+			if p.Messages != nil && p.Messages.Received > 0 {
+				j.warning("every message was part of the warm-up: make it shorter, or the run longer")
+				return
+			}
+		}
 	}
 }
 
-func (s *session) judgeMessages(m *bench.Messages) {
+func (j *judge) messages(p *bench.Part, m *bench.Messages) {
+	of := j.of(p)
 	if m.Missing > 0 {
-		s.problem("%d of %d deliveries are missing, on %s", m.Missing, m.Expected, plural(m.ConnsIncomplete, "connection"))
+		j.problem("%s%d of %d deliveries are missing, on %s", of, m.Missing, m.Expected, plural(m.ConnsIncomplete, "connection"))
 	}
 	if m.Duplicate > 0 {
-		s.problem("%d deliveries came twice", m.Duplicate)
+		j.problem("%s%d deliveries came twice", of, m.Duplicate)
 	}
 	if m.OutOfOrder > 0 {
-		s.problem("%d deliveries came out of their publisher's order", m.OutOfOrder)
+		j.problem("%s%d deliveries came out of their publisher's order", of, m.OutOfOrder)
 	}
 	if m.Corrupt > 0 {
-		s.problem("%d messages came with other content, or to the wrong connection", m.Corrupt)
+		j.problem("%s%d messages came with other content, or to the wrong connection", of, m.Corrupt)
 	}
-	if m.Sent < m.Planned && !s.res.Interrupted {
-		s.problem("%d of %d messages were sent: a publisher's connection ended, or its own messages did not come back", m.Sent, m.Planned)
+	if m.Refused > 0 {
+		j.problem("%s%d of %d messages were refused by the URL that publishes", of, m.Refused, m.Sent)
+	}
+	if m.Before != nil && m.Latency != nil {
+		before, under := time.Duration(m.Before.P99)*time.Microsecond, time.Duration(m.Latency.P99)*time.Microsecond
+		if limit := time.Duration(float64(before) * j.run.Spec.Tolerate); under > limit {
+			j.problem("%sp99 is %v under attack and was %v before: more than %g times", of, under, before, j.run.Spec.Tolerate)
+		}
+	}
+	if m.Sent < m.Planned && !j.res.Interrupted {
+		j.problem("%s%d of %d messages were sent: a publisher's connection ended, or its own messages did not come back", of, m.Sent, m.Planned)
 	}
 	if !m.InTime && m.Missing > 0 {
-		s.problem("gave up after %v in which nothing arrived", timeout(s.cfg))
+		if d := j.run.Spec.Drain; d > 0 && d < j.timeout() {
+			j.problem("%sgave up %v after the last message was sent", of, d)
+		} else {
+			j.problem("%sgave up after %v in which nothing arrived", of, j.timeout())
+		}
 	}
+}
+
+// of names a part when there are several.
+func (j *judge) of(p *bench.Part) string {
+	if len(j.res.Parts) == 1 {
+		return ""
+	}
+	return p.Name + ": "
+}
+
+func (j *judge) timeout() time.Duration {
+	if j.run.Config.Timeout == 0 {
+		return bench.DefaultTimeout
+	}
+	return j.run.Config.Timeout
 }
 
 // warn says what makes the numbers less sure.
-func (s *session) warn() {
-	r := s.res
+func (j *judge) warn() {
+	r := j.res
 	if r.Client.Saturated {
-		s.warning("the client's event loop was busy %.0f %% of the time: the server may do better than these numbers say, and latencies include waiting in the client",
+		j.warning("the client's event loop was busy %.0f %% of the time: the server may do better than these numbers say, and latencies include waiting in the client",
 			100*r.Client.LoopBusy)
 	}
-	if m := r.Messages; m != nil {
+	for _, p := range r.Parts {
+		m := p.Messages
+		if m == nil {
+			continue
+		}
 		if lag := time.Duration(m.SendLagUS) * time.Microsecond; lag > 10*time.Millisecond {
-			s.warning("the client sent up to %v later than scheduled; latencies count from the schedule", lag.Round(time.Millisecond))
+			j.warning("the client sent up to %v later than scheduled; latencies count from the schedule", lag.Round(time.Millisecond))
 		}
 		if m.Foreign > 0 {
-			s.warning("%s not of this run arrived and were ignored", plural(m.Foreign, "message"))
+			j.warning("%s not of this run arrived and were ignored", plural(m.Foreign, "message"))
+		}
+		if m.Slow != nil && m.Slow.Closed > 0 {
+			j.warning("%d of %d slow readers were ended by the server: %s", m.Slow.Closed, m.Slow.Conns, closeTable(r))
 		}
 	}
 	if r.Closing.Unanswered > 0 {
-		s.warning("%s: the server did not answer our close frame within %v", plural(r.Closing.Unanswered, "connection"), closeTimeout(s.cfg))
+		j.warning("%s: the server did not answer our close frame within %v", plural(r.Closing.Unanswered, "connection"), closeTimeout(j.run.Config))
 	}
-	if s.sampleErr != nil {
-		s.warning("server usage incomplete: %v", s.sampleErr)
+	if err := j.run.Server.Err; err != nil {
+		j.warning("server usage incomplete: %v", err)
 	}
 	if r.Interrupted {
-		s.warning("interrupted: the numbers are those so far")
+		j.warning("interrupted: the numbers are those so far")
 	}
+}
+
+// provoked is how many connections ended as was to be expected: slow readers and
+// hostile ones.
+func (j *judge) provoked() (n int64) {
+	for _, p := range j.sum.Parts {
+		if p.Traffic != nil {
+			n += p.Traffic.SlowClosed
+		}
+		if p.Hostile != nil {
+			for _, c := range p.Hostile.ByServer {
+				n += c.Count
+			}
+		}
+	}
+	return n
 }
 
 func closeTimeout(cfg bench.Config) time.Duration {
@@ -153,60 +223,9 @@ func closeTable(r *bench.Result) string {
 	return strings.Join(parts, ", ")
 }
 
-func clientReport(load bench.Load) bench.ClientReport {
-	report := bench.ClientReport{CPUSeconds: load.CPU.Seconds(), LoopBusy: load.Busy}
-	if load.Elapsed > 0 {
-		report.Cores = load.CPU.Seconds() / load.Elapsed.Seconds()
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
 	}
-	report.Bottleneck = load.Busy > bottleneckShare && load.Elapsed >= saturatedAfter
-	report.Saturated = load.Busy >= saturatedShare && load.Elapsed >= saturatedAfter
-	return report
-}
-
-// serverReport works out the server's share from the samples; nil without a pid.
-func (s *session) serverReport(w work) *bench.ServerReport {
-	if s.cfg.PID == 0 {
-		return nil
-	}
-	report := &bench.ServerReport{
-		PID:            s.cfg.PID,
-		RSSBeforeBytes: s.before.RSSBytes,
-		RSSOpenBytes:   s.begin.RSSBytes,
-		RSSEndBytes:    s.end.RSSBytes,
-	}
-	if h := s.res.Hold; h != nil && h.Dropped == 0 && s.end.RSSBytes > 0 {
-		report.RSSOpenBytes = s.end.RSSBytes
-	}
-	if opened := s.res.Opening.Opened; opened > 0 && report.RSSOpenBytes > 0 {
-		report.RSSPerConn = float64(report.RSSOpenBytes-report.RSSBeforeBytes) / float64(opened)
-	}
-	if s.end.RSSBytes == 0 {
-		return report // the server ended, or the measured part was never reached
-	}
-	user, system := s.end.User-s.begin.User, s.end.System-s.begin.System
-	report.UserSeconds, report.SystemSeconds = user.Seconds(), system.Seconds()
-	if s.load.Elapsed > 0 {
-		report.Cores = (user + system).Seconds() / s.load.Elapsed.Seconds()
-	}
-	perUnit := costPerUnit(user+system, w.units())
-	switch s.res.Scenario {
-	case Broadcast:
-		report.PerDeliveryUS = perUnit
-	case Echo:
-		report.PerEchoUS = perUnit
-	case Churn:
-		report.PerHandshakeUS = perUnit
-	}
-	if s.res.Scenario != Churn {
-		report.PerHandshakeUS = costPerUnit(s.open.User+s.open.System-s.before.User-s.before.System, s.res.Opening.Opened)
-	}
-	return report
-}
-
-func costPerUnit(cpu time.Duration, units int64) *float64 {
-	if units == 0 || cpu < leastCPU {
-		return nil
-	}
-	us := float64(cpu) / float64(time.Microsecond) / float64(units)
-	return &us
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -3,8 +3,6 @@ package scenario
 import (
 	"testing"
 	"time"
-
-	"roost/bench"
 )
 
 func TestWhenTheClientIsTheLimit(t *testing.T) {
@@ -19,21 +17,24 @@ func TestWhenTheClientIsTheLimit(t *testing.T) {
 		{0.96, time.Second, true, true},
 		{1, 100 * time.Millisecond, false, false}, // too short to say
 	} {
-		r := clientReport(bench.Load{Elapsed: test.elapsed, Busy: test.busy})
+		r := (&Effort{Elapsed: test.elapsed, Busy: test.busy}).report(0)
 		if r.Saturated != test.saturated || r.Bottleneck != test.bottleneck {
 			t.Errorf("%v busy for %v: %+v", test.busy, test.elapsed, r)
 		}
 	}
 }
 
-func TestListDescribesEveryScenario(t *testing.T) {
-	list := List()
-	if len(list) != len(Names()) {
-		t.Fatalf("%d described, want %d", len(list), len(Names()))
-	}
-	for i, name := range Names() {
-		if list[i].Name != name || list[i].Measures == "" || list[i].Server == "" {
-			t.Errorf("%+v, want %s", list[i], name)
+func TestPresetsAreDescribedAndValid(t *testing.T) {
+	for _, info := range Presets() {
+		if info.Measures == "" || info.Server == "" {
+			t.Errorf("%+v: want what it measures and which server it needs", info)
+		}
+		spec, err := Preset(info.Name, Options{Conns: 100, Messages: -1, Duration: time.Second})
+		if err == nil {
+			err = spec.Validate()
+		}
+		if err != nil || spec.Conns() != 100 || spec.Name != info.Name {
+			t.Errorf("%s: %d connections, error %v; want 100", info.Name, spec.Conns(), err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"roost/bench"
+	"roost/bench/fleet"
 	"roost/bench/scenario"
 )
 
@@ -17,29 +18,48 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // options are what the tests start from: no pause, small numbers.
 func options() scenario.Options {
-	return scenario.Options{PayloadBytes: 64, Messages: 20, InFlight: 2, Publishers: 2}
+	return scenario.Options{Payload: scenario.Payload{Bytes: "64"}, Messages: 20, InFlight: 2, Publishers: 2}
 }
 
 // config is for servers that answer: its timeouts only end a test of broken code.
-func config(s *server, conns int) bench.Config {
-	return bench.Config{URL: s.url, Conns: conns, Timeout: 20 * time.Second, CloseTimeout: 20 * time.Second}
+func config(s *server) bench.Config {
+	return bench.Config{URLs: []string{s.url}, Timeout: 20 * time.Second, CloseTimeout: 20 * time.Second}
 }
 
 // impatient is for servers that withhold something, so that the timeouts are met.
-func impatient(s *server, conns int) bench.Config {
-	cfg := config(s, conns)
-	cfg.Timeout, cfg.CloseTimeout = 2*time.Second, 2*time.Second
+func impatient(s *server) bench.Config {
+	cfg := config(s)
+	cfg.Timeout, cfg.CloseTimeout = time.Second, time.Second
 	return cfg
 }
 
-// play runs a scenario and checks that every descriptor is closed again.
-func play(t *testing.T, ctx context.Context, name string, cfg bench.Config, opt scenario.Options) *bench.Result {
+// play runs a preset in this process.
+func play(t *testing.T, ctx context.Context, name string, conns int, cfg bench.Config, opt scenario.Options) *bench.Result {
 	t.Helper()
-	r, err := scenario.Run(ctx, name, cfg, opt)
+	opt.Conns = conns
+	spec, err := scenario.Preset(name, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return playSpec(t, ctx, cfg, spec)
+}
+
+func playSpec(t *testing.T, ctx context.Context, cfg bench.Config, spec scenario.Spec) *bench.Result {
+	t.Helper()
+	r, err := fleet.Run(ctx, fleet.Order{Config: cfg, Spec: spec, Processes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+func pace(t *testing.T, text string) bench.Pace {
+	t.Helper()
+	p, err := bench.ParsePace(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func descriptors(t *testing.T) int {

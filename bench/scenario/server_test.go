@@ -26,6 +26,10 @@ type server struct {
 	deliver func(n, k int, frame ws.Frame) []ws.Frame
 	// write, when set, writes bytes in place of one Write call.
 	write func(w io.Writer, b []byte)
+	// text, when set, takes text messages in place of the delivery.
+	text func(p *peer, payload []byte)
+	// onPing, when set, is called with the client's ping in place of the answer.
+	onPing func(p *peer)
 	// onClose, when set, is called with the client's close frame in place of the answer.
 	onClose func(p *peer)
 
@@ -37,6 +41,7 @@ type server struct {
 	peers []*peer // in the order of joining
 	pongs int
 	codes []ws.StatusCode // of the close frames received
+	ends  []error         // of the reads that ended the others
 }
 
 type peer struct {
@@ -94,6 +99,9 @@ func (s *server) serve(n int, c net.Conn) {
 	for {
 		frame, err := ws.ReadFrame(r)
 		if err != nil {
+			s.mu.Lock()
+			s.ends = append(s.ends, err)
+			s.mu.Unlock()
 			return
 		}
 		if !frame.Header.Masked {
@@ -120,6 +128,12 @@ func (s *server) receive(p *peer, frame ws.Frame) bool {
 		s.mu.Lock()
 		s.pongs++
 		s.mu.Unlock()
+	case ws.OpPing:
+		if s.onPing != nil {
+			s.onPing(p)
+			return true
+		}
+		p.send(ws.NewPongFrame(frame.Payload))
 	case ws.OpClose:
 		code, _ := ws.ParseCloseFrameData(frame.Payload)
 		s.mu.Lock()
@@ -131,18 +145,33 @@ func (s *server) receive(p *peer, frame ws.Frame) bool {
 		}
 		p.send(ws.NewCloseFrame(frame.Payload))
 		return false
-	case ws.OpBinary:
+	case ws.OpBinary, ws.OpText:
+		if s.text != nil && frame.Header.OpCode == ws.OpText {
+			s.text(p, frame.Payload)
+			return true
+		}
 		if s.echo {
 			p.deliver(frame)
 			return true
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock() // one order for everyone
-		for _, other := range s.peers {
-			other.deliver(frame)
-		}
+		s.publish(frame)
 	}
 	return true
+}
+
+// publish delivers a message to everyone, in one order.
+func (s *server) publish(frame ws.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, other := range s.peers {
+		other.deliver(frame)
+	}
+}
+
+// stop ends the server and waits for its goroutines.
+func (s *server) stop() {
+	s.listener.Close()
+	s.wg.Wait()
 }
 
 // deliver writes a message, with the server's faults.
@@ -155,6 +184,16 @@ func (p *peer) deliver(frame ws.Frame) {
 	for _, f := range frames {
 		p.send(f)
 	}
+}
+
+// numberOf is the number of a connection.
+func (s *server) numberOf(c net.Conn) int {
+	for _, p := range s.peers { // all have joined
+		if p.conn == c {
+			return p.n
+		}
+	}
+	return -1
 }
 
 func (p *peer) send(f ws.Frame) {

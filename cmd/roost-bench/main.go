@@ -8,6 +8,9 @@ import (
 	"os/signal"
 
 	"golang.org/x/sys/unix"
+
+	"roost/bench/fleet"
+	"roost/bench/selftest"
 )
 
 // Exit codes.
@@ -37,6 +40,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return runReport(&flags.Report, stdout, stderr)
 	case "compare":
 		return runCompare(&flags.Compare, stdout, stderr)
+	case "worker":
+		if err := fleet.Serve(os.Stdin, stdout); err != nil {
+			return usage(stderr, err)
+		}
+		return exitPassed
+	case "selftest-server":
+		if err := selftest.Serve(os.Stdin, stdout); err != nil {
+			return usage(stderr, err)
+		}
+		return exitPassed
+	case "selftest":
+		return runSelftest(ctx, stdout, stderr)
 	case "ls-scenarios":
 		return listScenarios(stdout, stderr)
 	}

@@ -19,7 +19,15 @@ import (
 	"roost/bench"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes the test program roost-bench itself for the processes that a run
+// starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && (os.Args[1] == "worker" || os.Args[1] == "selftest-server") {
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else each of them takes a second to end with -race
+	goleak.VerifyTestMain(m)
+}
 
 // serveEcho echoes on a loopback port until the test ends; after answers it
 // closes a connection with 1001 when closeAfter is above 0.
@@ -107,14 +115,36 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestEveryWrongValueIsReported(t *testing.T) {
-	code, stdout, stderr := runArgs(t, "run", "--url", "http://x", "--scenario", "ramp", "--conns=-1", "--rate=-2", "--source", "here", "--timeout=-1s", "--settle=-1s", "--expect-close", "3")
-	for _, word := range []string{"url", "scenario", "connections", "rate", "source", "timeout", "settle", "close code"} {
-		if !strings.Contains(stderr, word) {
-			t.Errorf("%q is not mentioned in:\n%s", word, stderr)
+	wrong := []string{
+		"run", "--url", "http://x", "--conns=-1", "--source", "here", "--timeout=-1s", "--settle=-1s", "--expect-close", "3", "--drain=-1s",
+		"--header", "none", "--subprotocol", "a b", "--pid=-1", "--metrics", "nowhere", "--assert", "speed>1", "--expect", "(", "--handshakes=-1",
+	}
+	words := []string{
+		"url: ", "connections", "source: ", "timeout: -1s", "header", "subprotocol: ", "metrics: ", "unknown metric", "handshakes in flight: -1",
+	}
+	of := map[string][]string{ // what can be told of a load that there is
+		"echo": {"settle: -1s", "close code: 3", "drain: -1s", "pid: -1", "expect: ", "messages: -7", "payload \"much\""},
+		"slow": {"settle: -1s", "slow share: 7", "messages: -7"},
+		"mix":  {"active connections: "},
+		"ramp": {"want one of idle, broadcast"},
+	}
+	for name, more := range of {
+		code, stdout, stderr := runArgs(t, append(wrong, "--scenario", name, "--messages=-7", "--payload", "much", "--slow-share", "7")...)
+		for _, word := range append(more, words...) {
+			if !strings.Contains(stderr, word) {
+				t.Errorf("%s: %q is not mentioned in:\n%s", name, word, stderr)
+			}
+		}
+		if code != exitUsage || stdout != "" {
+			t.Errorf("%s: exit code %d, stdout %q; want 2 and nothing", name, code, stdout)
 		}
 	}
-	if code != exitUsage || stdout != "" {
-		t.Errorf("exit code %d, stdout %q; want 2 and nothing", code, stdout)
+	// Of what cannot be read at all the first is named.
+	for _, flag := range []string{"--ramp=fast", "--rate=-1/s", "--warmup=soon", "--procs=0", "--procs=many", "--duration=10"} {
+		name, _, _ := strings.Cut(flag, "=")
+		if code, _, stderr := runArgs(t, "run", "--url", "ws://127.0.0.1:1/", flag); code != exitUsage || !strings.Contains(stderr, name) {
+			t.Errorf("%s: exit code %d, stderr %q", flag, code, stderr)
+		}
 	}
 }
 
@@ -125,7 +155,7 @@ func TestJSONIsAllOfStdout(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatalf("%v in %s", err, stdout)
 	}
-	if code != exitPassed || stderr != "" || r.Messages.Received != 50 || r.Plan.Conns != 5 || r.Server.RSSOpenBytes == 0 {
+	if code != exitPassed || stderr != "" || r.Parts[0].Messages.Received != 50 || r.Plan.Conns != 5 || r.Server.RSSOpenBytes == 0 {
 		t.Errorf("exit code %d, stderr %q, result %+v", code, stderr, r)
 	}
 }
@@ -148,28 +178,14 @@ func (w *interruptAt) Write(b []byte) (int, error) {
 // plain progress lines of a standard error that is no terminal.
 func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	stderr := &interruptAt{phase: "hold: ", cancel: cancel}
+	stderr := &interruptAt{phase: "measure: ", cancel: cancel}
 	var stdout bytes.Buffer
 	code := run(ctx, []string{"run", "--url", serveEcho(t, 0), "--conns", "5", "--duration", "0s", "--settle", "0s", "--out", "none"}, &stdout, stderr)
 	if code != exitPassed || !strings.Contains(stdout.String(), "5 open at the end") || !strings.Contains(stdout.String(), "interrupted") {
 		t.Errorf("exit code %d, stdout:\n%s", code, stdout.String())
 	}
-	if !strings.Contains(stderr.String(), "5 of 5 connections open") {
+	if !strings.Contains(stderr.String(), "5 of 5 open") {
 		t.Errorf("progress:\n%s", stderr.String())
-	}
-}
-
-// TestBars draws to a buffer in place of a terminal.
-func TestBars(t *testing.T) {
-	var out bytes.Buffer
-	b := newBars(&out)
-	b.show(bench.Snapshot{Phase: "open", Done: 3, Total: 10, Unit: "connections"})
-	b.show(bench.Snapshot{Phase: "churn", Done: 7, Unit: "handshakes"})
-	b.close()
-	for _, word := range []string{"open", "3 connections", "churn", "7 handshakes"} {
-		if !strings.Contains(out.String(), word) {
-			t.Errorf("%q is not in:\n%q", word, out.String())
-		}
 	}
 }
 

@@ -63,7 +63,7 @@ func TestRecordOnceReportMany(t *testing.T) {
 			t.Errorf("%v: exit code %d\n%s%s", sides, code, stdout, stderr)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "next.json"), bytes.Replace(text, []byte(`"version": 1,`), []byte(`"version": 2,`), 1), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "next.json"), bytes.Replace(text, []byte(`"version": 2,`), []byte(`"version": 3,`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
@@ -73,8 +73,8 @@ func TestRecordOnceReportMany(t *testing.T) {
 	}{
 		"failing assertion": {[]string{"report", "--format", "csv", "--assert", "received==51", "a/1.json"}, exitLost, "received==51: 50, FAILED"},
 		"without data":      {[]string{"report", "--format", "csv", "--assert", "rss<1GB", "a/1.json"}, exitLost, "rss<1GB: no data, FAILED"},
-		"unknown metric":    {[]string{"report", "--assert", "p98<1s", "a/1.json"}, exitUsage, "there are: min, mean, p50"},
-		"unknown version":   {[]string{"report", "next.json"}, exitUsage, "next.json: unknown version of the recording: 2, and this roost-bench reads version 1"},
+		"unknown metric":    {[]string{"report", "--assert", "p98<1s", "a/1.json"}, exitUsage, "unknown metric \"p98\"; there are, with PART. before them for one part of a run: min, mean, p50"},
+		"unknown version":   {[]string{"report", "next.json"}, exitUsage, "next.json: unknown version of the recording: 3, and this roost-bench reads version 2"},
 		"no such file":      {[]string{"report", "c.json"}, exitUsage, "c.json"},
 		"one side":          {[]string{"compare", "a"}, exitUsage, "two sides"},
 		"empty side":        {[]string{"compare", "a", "c/*.json"}, exitUsage, "c/*.json has no recording"},
@@ -110,7 +110,7 @@ func TestWhereRecordingsGo(t *testing.T) {
 func TestBottleneckExitCode(t *testing.T) {
 	result := func(problems ...string) *bench.Result {
 		return &bench.Result{
-			Problems: problems, Messages: &bench.Messages{Sent: 1, Latency: &bench.Quantiles{P99: 1000}},
+			Problems: problems, Parts: []bench.Part{{Messages: &bench.Messages{Sent: 1, Latency: &bench.Quantiles{P99: 1000}}}},
 			Client: bench.ClientReport{LoopBusy: 0.99, Bottleneck: true},
 		}
 	}
@@ -144,7 +144,7 @@ func TestBottleneckExitCode(t *testing.T) {
 
 func TestListScenarios(t *testing.T) {
 	code, stdout, _ := runArgs(t, "ls-scenarios")
-	for _, word := range []string{"idle", "broadcast", "echo", "churn", "sends each message back"} {
+	for _, word := range []string{"idle", "broadcast", "flood", "slow", "echo", "mix", "churn", "storm", "sends each message back"} {
 		if !strings.Contains(stdout, word) {
 			t.Errorf("%q is not in:\n%s", word, stdout)
 		}

@@ -56,7 +56,11 @@ func runCompare(f *compareFlags, stdout, stderr io.Writer) int {
 		sides = append(sides, side)
 	}
 	var out bytes.Buffer
-	if err := report.Compare(&out, sides); err != nil {
+	compare := report.Compare
+	if f.Format != report.FormatText {
+		compare = func(w io.Writer, sides []report.Side) error { return report.Matrix(w, f.Format, sides) }
+	}
+	if err := compare(&out, sides); err != nil {
 		return usage(stderr, err)
 	}
 	if err := deliver(f.Output, stdout, out.Bytes()); err != nil {

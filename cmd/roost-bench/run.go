@@ -6,31 +6,34 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"roost/bench"
+	"roost/bench/fleet"
 	"roost/bench/report"
 	"roost/bench/scenario"
 )
 
 func runScenario(ctx context.Context, f *runFlags, recorded map[string]string, stdout, stderr io.Writer) int {
-	cfg, opt := f.config(), f.options()
-	demands, err := newDemands(f.Assert, f.Strict)
-	if err := errors.Join(cfg.Validate(), opt.Validate(f.Scenario, cfg.Conns), err); err != nil {
-		return usage(stderr, err)
+	order, err := f.order()
+	demands, err2 := newDemands(f.Assert, f.Strict)
+	var plan bench.Plan
+	err3 := order.Config.Validate() // of a load that is none no plan can be made
+	if len(order.Spec.Groups) > 0 {
+		plan, err3 = order.Plan()
 	}
-	plan, err := bench.NewPlan(cfg)
-	if err != nil {
+	if err := errors.Join(err3, err, err2); err != nil {
 		return usage(stderr, err)
 	}
 	if !f.JSON {
-		if err := report.Plan(stdout, f.Scenario, cfg.URL, plan); err != nil {
+		if err := report.Plan(stdout, order.Spec.Name, f.URL, plan); err != nil {
 			return failed(stderr, err)
 		}
 	}
 	progress := newProgress(stderr, f.Quiet)
-	cfg.Progress = progress.show
-	result, err := scenario.Run(ctx, f.Scenario, cfg, opt)
+	order.Config.Progress = progress.show
+	result, err := fleet.Run(ctx, order)
 	progress.close()
 	if err != nil {
 		return usage(stderr, err)
@@ -56,6 +59,24 @@ func runScenario(ctx context.Context, f *runFlags, recorded map[string]string, s
 	}
 	return code
 }
+
+// order is what the flags ask for. What is wrong with it beyond the error is
+// found by its Plan.
+func (f *runFlags) order() (fleet.Order, error) {
+	spec, err := f.spec()
+	o := fleet.Order{
+		Config: f.config(), Spec: spec, Processes: int(f.Procs), Worker: worker, PID: f.PID, Exec: f.Exec,
+	}
+	if f.Metrics != "" {
+		var err2 error
+		o.Metrics, err2 = bench.NewScrape(f.Metrics, f.MetricsMatch)
+		err = errors.Join(err, err2)
+	}
+	return o, err
+}
+
+// worker is this program as a part of a run.
+func worker() *exec.Cmd { return exec.Command("/proc/self/exe", "worker") }
 
 // keep writes the recording and returns its path, empty for none.
 func keep(out string, result *bench.Result, recorded map[string]string) (path string, err error) {
@@ -123,7 +144,7 @@ func (d demands) judge(w io.Writer, r *bench.Result) (code int, err error) {
 }
 
 func listScenarios(stdout, stderr io.Writer) int {
-	for _, s := range scenario.List() {
+	for _, s := range scenario.Presets() {
 		if _, err := fmt.Fprintf(stdout, "%-10s measures  %s\n%-10s needs     %s\n", s.Name, s.Measures, "", s.Server); err != nil {
 			return failed(stderr, err)
 		}

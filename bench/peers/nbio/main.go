@@ -1,0 +1,124 @@
+//go:build linux
+
+// Nbio serves with github.com/lesismal/nbio in its non-blocking mode, set up as
+// in its examples and in its author's benchmark:
+// https://github.com/lesismal/nbio-examples/blob/master/websocket/server/server.go
+// https://github.com/lesismal/go-websocket-benchmark/blob/main/frameworks/nbio_nonblocking/server.go
+//
+// By design an idle connection costs its two Conn objects and their addresses,
+// but no goroutine and no buffer: epoll loops read, a pool of goroutines runs
+// the handlers, buffers come from memory pools. The library has no prepared
+// messages: each delivery frames into a buffer of its own. KeepaliveTime is 0,
+// as in the author's benchmark: the default closes clients that are silent for
+// 120 s, and needs a timer per connection.
+//
+// Version 1.6.8 does not hand on empty messages.
+//
+// A write never blocks; what the socket does not take is kept. A slow client is
+// one for which more than MaxWriteBufferSize, 6 MiB as in the README, is kept:
+// the library closes it.
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lesismal/nbio/logging"
+	"github.com/lesismal/nbio/nbhttp"
+	"github.com/lesismal/nbio/nbhttp/websocket"
+
+	"roost/bench/peers/internal/peer"
+)
+
+const maxWriteBufferBytes = 6 << 20
+
+func main() {
+	ctx, address := peer.Start()
+	logging.SetLevel(logging.LevelError)
+	room := room{conns: make(map[*websocket.Conn]struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/echo", serve(newUpgrader(echo)))
+	mux.HandleFunc("/ws", serve(room.upgrader()))
+
+	var bound net.Addr
+	engine := nbhttp.NewEngine(nbhttp.Config{
+		Network:                 "tcp",
+		Addrs:                   []string{address},
+		MaxLoad:                 1_000_000,
+		MaxWriteBufferSize:      maxWriteBufferBytes,
+		KeepaliveTime:           peer.HandshakeTimeout, // until the upgrade
+		ReleaseWebsocketPayload: true,
+		IOMod:                   nbhttp.IOModNonBlocking,
+		Handler:                 mux,
+		Listen: func(network, address string) (net.Listener, error) {
+			l, err := net.Listen(network, address)
+			if err == nil {
+				bound = l.Addr()
+			}
+			return l, err
+		},
+	})
+	if err := engine.Start(); err != nil {
+		peer.Fail(err)
+	}
+	peer.Ready(bound.String())
+
+	<-ctx.Done()
+	within, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = engine.Shutdown(within) // what is left ends with the process
+}
+
+func newUpgrader(onMessage func(*websocket.Conn, websocket.MessageType, []byte)) *websocket.Upgrader {
+	u := websocket.NewUpgrader()
+	u.KeepaliveTime = 0
+	u.HandshakeTimeout = 0 // a write never waits, so there is nothing to time out
+	u.MessageLengthLimit = peer.MaxMessageBytes
+	u.OnMessage(onMessage)
+	return u
+}
+
+func serve(u *websocket.Upgrader) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = u.Upgrade(w, r, nil) // an error has been answered
+	}
+}
+
+// echo returns a message to its sender. The library closes the connection itself
+// when a write fails.
+func echo(c *websocket.Conn, kind websocket.MessageType, data []byte) {
+	_ = c.WriteMessage(kind, data)
+}
+
+type room struct {
+	mu    sync.RWMutex
+	conns map[*websocket.Conn]struct{}
+}
+
+func (r *room) upgrader() *websocket.Upgrader {
+	u := newUpgrader(r.broadcast)
+	u.OnOpen(func(c *websocket.Conn) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.conns[c] = struct{}{}
+	})
+	// The library runs this in its pool, never inside a write, so that broadcast
+	// may hold the lock while it writes.
+	u.OnClose(func(c *websocket.Conn, _ error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.conns, c)
+	})
+	return u
+}
+
+func (r *room) broadcast(_ *websocket.Conn, kind websocket.MessageType, data []byte) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for c := range r.conns {
+		_ = c.WriteMessage(kind, data)
+	}
+}
