@@ -29,6 +29,9 @@ echo "== the scenario file of README.md"
 sed -n '/^```yaml$/,/^```$/{/^```/!p}' README.md >results/crowd.yaml
 bin/roost-bench run --url "ws://$address/ws" --scenario results/crowd.yaml --quiet --out none --assert 'audience.lost==0'
 
+echo "== the self-test of roost-bench"
+bin/roost-bench selftest
+
 echo "== 100 broadcasts to $connections connections"
 bin/roost-bench run --url "ws://$address/ws" --scenario broadcast --conns "$connections" --messages 100 --pid "$roost_pid" --out none
 
