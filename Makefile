@@ -1,5 +1,5 @@
 # An index of scripts/: every target is one line, and works without make too.
-.PHONY: help build test race format lint fuzz density smoke many peers ci
+.PHONY: help build test race format lint fuzz density smoke hostile many peers ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,6 +28,9 @@ density: ## measure memory per idle connection against its ceiling
 
 smoke: ## run what README.md promises
 	@scripts/smoke.sh
+
+hostile: ## attack a server while healthy clients are broadcast to
+	@scripts/hostile.sh
 
 many: ## open 100,000 connections at once
 	@scripts/many.sh
