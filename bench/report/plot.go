@@ -36,6 +36,10 @@ func lineStandIn(i int) color.NRGBA { return color.NRGBA{R: 0x11 + uint8(i%len(d
 // Width and height fit a phone of 360 px at full size; a larger screen scales up.
 const plotWidth, plotHeight = 330, 210
 
+// fontSlack is left free at both sides: labels are laid out with the widths of
+// Liberation Sans, and a reader's font may be a fifth wider.
+const fontSlack = 8
+
 // line is one curve with its name in the legend.
 type line struct {
 	name   string
@@ -81,7 +85,7 @@ func (c *chart) svg() (string, error) {
 		p.Y.Max *= 1.1
 	}
 	canvas := vgsvg.New(plotWidth, plotHeight)
-	p.Draw(draw.New(canvas))
+	p.Draw(draw.Crop(draw.New(canvas), fontSlack, -fontSlack, 0, 0))
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return "", err
