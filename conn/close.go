@@ -51,9 +51,9 @@ func (c *Conn) closeLocked(code frame.StatusCode, text string, why Reason) {
 	c.why, c.code = why, code
 	c.enter(StateClosing)
 	c.since.Store(c.group.now.Load())
-	if why == ReasonSlowConsumer && c.out != nil {
+	if (why == ReasonSlowConsumer || why == ReasonWriteQueueTotal) && c.out != nil {
 		// It did not read what waits, and it would have to before the close frame.
-		c.out.truncate()
+		c.out.truncate(c.group)
 	}
 	var buf [maxCloseFrame]byte
 	c.writeLocked(frame.AppendClose(buf[:0], code, text), 1)
@@ -112,7 +112,7 @@ func (c *Conn) failLocked(why Reason) {
 		c.why, c.code = why, StatusAbnormal
 	}
 	c.enter(StateFailed)
-	c.out = nil
+	c.forgetLocked()
 	if st != StateNew {
 		c.reg.Call() // a worker closes the descriptor
 	}

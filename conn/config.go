@@ -43,6 +43,17 @@ type Config struct {
 	// the bytes by one frame. 0 means no limit.
 	WriteQueueFrames int
 	WriteQueueBytes  int
+	// WriteQueueTotal bounds the bytes that the outbound queues of all connections
+	// keep alive together: frames of their own, the places in the queues, and frames
+	// of a [Shared] once for all queues that hold it. 0 means no limit.
+	WriteQueueTotal int64
+	// ReadBufferTotal bounds the bytes that all connections together keep of messages
+	// and request heads that have not arrived whole. 0 means no limit.
+	ReadBufferTotal int64
+	// Exceeded is called when a total has grown beyond its bound, each time it grows
+	// until somebody has made it shrink, see [Conn.Shed]. It is called under the lock
+	// of a connection, so it must not block and must not call one. Required with a total.
+	Exceeded func()
 	// SlowConsumer is the policy when the queue is full.
 	SlowConsumer SlowConsumer
 
@@ -81,11 +92,28 @@ type Group struct {
 	Stats Stats
 	now   atomic.Uint32 // milliseconds; wraps after 49 days
 	start time.Time
+
+	leaving leaving
 }
 
 // NewGroup returns a Group. config is copied.
 func NewGroup(config Config) *Group {
 	return &Group{Config: config, start: time.Now()}
+}
+
+// queued adds to Stats.WriteQueued.
+func (g *Group) queued(n int) { g.add(&g.Stats.WriteQueued, n, g.WriteQueueTotal) }
+
+// kept adds to Stats.ReadKept.
+func (g *Group) kept(n int) { g.add(&g.Stats.ReadKept, n, g.ReadBufferTotal) }
+
+func (g *Group) add(sum *atomic.Int64, n int, bound int64) {
+	if n == 0 {
+		return
+	}
+	if now := sum.Add(int64(n)); n > 0 && bound > 0 && now > bound {
+		g.Exceeded()
+	}
 }
 
 // Tick sets the clock that connections are stamped with. Deadlines are as exact

@@ -34,6 +34,8 @@ type Conn struct {
 	subprotocol int8 // index into the policy's list, -1 none; static once Open
 	pinged      bool // owned by Sweep: a ping was sent and nothing came since
 
+	kept uint16 // KiB that in takes, rounded up; written by the goroutine that holds reg, under mu
+
 	slot uint32 // owned by the hub
 
 	state atomic.Uint32 // a State; written under mu
@@ -69,14 +71,20 @@ func New(g *Group) *Conn {
 
 // Start has p watch fd, an accepted non-blocking stream socket, for c, which owns
 // it from now on. received are bytes that were read from fd before; they are
-// handled first. When fd cannot be watched it is closed, the group is told, and
-// the error returned.
+// handled first. When fd cannot be watched it is answered with 503 and closed, the
+// group is told, and the error returned.
 func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
 	if len(received) > 0 {
 		c.in = &inbound{rest: received, unread: true}
 	}
 	if err := p.Register(&c.reg, fd, c); err != nil {
+		// A request that has come must be read, or the close sends RST, which may
+		// destroy the answer. One that is on its way cannot be waited for.
+		var head [512]byte
+		_, _ = socket.Recv(fd, head[:])
+		_, _ = socket.Send(fd, []byte(overloaded))
 		socket.Close(fd)
+		c.in = nil
 		c.mu.Lock()
 		c.why = ReasonRegisterFailed
 		c.enter(StateClosed)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"sync"
 
 	"roost/poller"
 	"roost/poller/socket"
@@ -16,7 +17,7 @@ import (
 // closes. Closing with unread bytes would make the kernel send RST, which can
 // destroy our close frame before the peer has read it (RFC 6455 section 7.1.1).
 func (c *Conn) discard(w *poller.Worker) poller.Next {
-	c.in = nil
+	c.forgetInbound()
 	for budget := max(c.group.ReadBudget, len(w.Buffer)); budget > 0; {
 		n, errno := socket.Recv(c.reg.FD(), w.Buffer)
 		switch {
@@ -40,11 +41,13 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 
 // end closes the descriptor and tells everybody. The caller holds the registration.
 func (c *Conn) end() {
-	c.in = nil
+	c.forgetInbound()
 	g := c.group
 	var peer netip.AddrPort
-	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
-		peer = c.PeerAddr() // gone with the descriptor
+	if g.debug() {
+		if peer = g.leaving.take(c); !peer.IsValid() {
+			peer = c.PeerAddr() // gone with the descriptor
+		}
 	}
 	c.mu.Lock()
 	why, code, flag := c.why, c.code, c.flag
@@ -54,7 +57,7 @@ func (c *Conn) end() {
 		return
 	}
 	c.enter(StateClosed)
-	c.out = nil
+	c.forgetLocked()
 	c.reg.Close()
 	c.mu.Unlock()
 	c.gone(why, flag&seated != 0, peer)
@@ -68,6 +71,34 @@ func (c *Conn) end() {
 	}
 }
 
+// leaving has the addresses of peers to whom FIN was sent, for the log: when their
+// own FIN comes the kernel forgets them. It is empty unless the log wants to know.
+type leaving struct {
+	mu    sync.Mutex
+	peers map[*Conn]netip.AddrPort // guarded by mu
+}
+
+func (l *leaving) put(c *Conn, peer netip.AddrPort) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.peers == nil {
+		l.peers = map[*Conn]netip.AddrPort{}
+	}
+	l.peers[c] = peer
+}
+
+// take is the zero AddrPort for a connection that is not there.
+func (l *leaving) take(c *Conn) netip.AddrPort {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	peer := l.peers[c]
+	delete(l.peers, c)
+	return peer
+}
+
+// debug reports whether the end of each connection is logged.
+func (g *Group) debug() bool { return g.Log.Enabled(context.Background(), slog.LevelDebug) }
+
 // address is for the log. The kernel forgets a peer that has reset the connection.
 func address(peer netip.AddrPort) string {
 	if !peer.IsValid() {
@@ -79,7 +110,7 @@ func address(peer netip.AddrPort) string {
 func (c *Conn) gone(why Reason, seated bool, peer netip.AddrPort) {
 	g := c.group
 	g.Stats.Ended[why].Add(1)
-	if g.Log.Enabled(context.Background(), slog.LevelDebug) {
+	if g.debug() {
 		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", address(peer))
 	}
 	g.Gone(c, seated)

@@ -37,5 +37,11 @@ type CloseInfo struct {
 	Reason Reason
 }
 
-// StatusAbnormal never goes over the wire (RFC 6455 section 7.4.1).
-const StatusAbnormal frame.StatusCode = 1006
+// Status codes that no frame calls for.
+const (
+	// StatusAbnormal never goes over the wire (RFC 6455 section 7.4.1).
+	StatusAbnormal frame.StatusCode = 1006
+	// StatusTryAgainLater: the server is overloaded (IANA's registry, from RFC 6455's
+	// mailing list).
+	StatusTryAgainLater frame.StatusCode = 1013
+)

@@ -4,6 +4,7 @@ package conn
 
 import (
 	"syscall"
+	"unsafe"
 
 	"roost/conn/frame"
 	"roost/poller/socket"
@@ -15,6 +16,9 @@ type outbound struct {
 	segs    []segment
 	bytes   int    // in segs
 	frames  int    // in segs; frames of a segment leave with its last byte
+	alone   int    // bytes in segs without a Shared
+	counted int    // this queue's part in Stats.WriteQueued
+	dropped uint64 // frames that found the queue full
 	partial bool   // part of segs[0] has been written
 	buf     []byte // backing array of the first own segment, kept by a worker's cork
 }
@@ -23,8 +27,24 @@ type outbound struct {
 // lost its beginning to the kernel.
 type segment struct {
 	b      []byte
-	frames int
-	own    bool // b belongs to this queue and may be appended to; else it is shared and immutable
+	whole  *Shared // what b is part of; nil if b counts for this queue alone
+	frames int32
+	own    bool // b belongs to this queue and may be appended to; else it is immutable
+}
+
+const (
+	// ownMost is the length at which an own segment is followed by another, so that
+	// memory returns while a long queue leaves. A run's answers fit into one.
+	ownMost = 128 << 10
+
+	segmentSize  = int(unsafe.Sizeof(segment{}))
+	outboundSize = int(unsafe.Sizeof(outbound{}))
+)
+
+// weight is how many bytes of memory the queue keeps alive by itself. What it
+// shares with other queues is counted once for all of them, by [Shared].
+func (o *outbound) weight() int {
+	return outboundSize + cap(o.segs)*segmentSize + o.alone + cap(o.buf)
 }
 
 // full reports whether the limits forbid another frame.
@@ -39,16 +59,20 @@ func (o *outbound) half(g *Group) bool {
 		g.WriteQueueBytes > 0 && o.bytes >= (g.WriteQueueBytes+1)/2)
 }
 
-// share appends b, which nobody may change from now on.
-func (o *outbound) share(b []byte, frames int) {
-	o.segs = append(o.segs, segment{b: b, frames: frames})
+// share appends b, which nobody may change from now on: the end of whole, which
+// the caller has retained, or bytes that count for this queue alone if that is nil.
+func (o *outbound) share(b []byte, whole *Shared, frames int) {
+	o.segs = append(o.segs, segment{b: b, whole: whole, frames: int32(frames)})
 	o.bytes += len(b)
 	o.frames += frames
+	if whole == nil {
+		o.alone += len(b)
+	}
 }
 
 // tail returns an own segment at the end of the queue, to be appended to with grow.
 func (o *outbound) tail() *segment {
-	if n := len(o.segs); n > 0 && o.segs[n-1].own {
+	if n := len(o.segs); n > 0 && o.segs[n-1].own && len(o.segs[n-1].b) < ownMost {
 		return &o.segs[n-1]
 	}
 	seg := segment{own: true}
@@ -63,8 +87,9 @@ func (o *outbound) tail() *segment {
 func (o *outbound) append(b []byte, frames int) {
 	seg := o.tail()
 	seg.b = append(seg.b, b...)
-	seg.frames += frames
+	seg.frames += int32(frames)
 	o.bytes += len(b)
+	o.alone += len(b)
 	o.frames += frames
 }
 
@@ -75,16 +100,27 @@ func (o *outbound) encode(op frame.Opcode, payload []byte) {
 	seg.b = frame.AppendFrame(seg.b, op, payload)
 	seg.frames++
 	o.bytes += len(seg.b) - before
+	o.alone += len(seg.b) - before
 	o.frames++
 }
 
+// leave is called for a segment that is taken out of segs.
+func (o *outbound) leave(g *Group, seg *segment) {
+	o.bytes -= len(seg.b)
+	o.frames -= int(seg.frames)
+	if seg.whole != nil {
+		seg.whole.release(g)
+	} else {
+		o.alone -= len(seg.b)
+	}
+}
+
 // written removes n bytes from the front.
-func (o *outbound) written(n int) {
-	o.bytes -= n
+func (o *outbound) written(g *Group, n int) {
 	i := 0
 	for i < len(o.segs) && n >= len(o.segs[i].b) {
 		n -= len(o.segs[i].b)
-		o.frames -= o.segs[i].frames
+		o.leave(g, &o.segs[i])
 		if o.segs[i].own && !o.partial {
 			o.buf = o.segs[i].b[:0]
 		}
@@ -95,27 +131,50 @@ func (o *outbound) written(n int) {
 	clear(o.segs[rest:])
 	o.segs = o.segs[:rest]
 	if n > 0 {
-		o.segs[0].b = o.segs[0].b[n:]
+		seg := &o.segs[0]
+		seg.b = seg.b[n:]
+		o.bytes -= n
+		if seg.whole == nil {
+			o.alone -= n
+		}
 		o.partial = true
 	}
 }
 
 // truncate drops everything that has not begun to leave and returns how many
 // frames that was.
-func (o *outbound) truncate() int {
+func (o *outbound) truncate(g *Group) int {
 	keep := 0
 	if o.partial {
 		keep = 1
 	}
-	dropped := 0
-	for _, seg := range o.segs[keep:] {
-		dropped += seg.frames
-		o.bytes -= len(seg.b)
+	before := o.frames
+	for i := keep; i < len(o.segs); i++ {
+		o.leave(g, &o.segs[i])
 	}
-	o.frames -= dropped
 	clear(o.segs[keep:])
 	o.segs = o.segs[:keep]
-	return dropped
+	return before - o.frames
+}
+
+// discard drops everything, for a queue that is given up.
+func (o *outbound) discard(g *Group) {
+	o.partial = false
+	o.truncate(g)
+	g.queued(-o.counted)
+	o.counted = 0
+}
+
+// stub is how many bytes stay alive when everything is dropped that has not begun
+// to leave.
+func (o *outbound) stub() int {
+	switch {
+	case !o.partial:
+		return 0
+	case o.segs[0].whole != nil:
+		return len(o.segs[0].whole.b)
+	}
+	return len(o.segs[0].b)
 }
 
 // reset empties a worker's cork for the next run and keeps its memory.
@@ -123,7 +182,6 @@ func (o *outbound) reset() {
 	if cap(o.buf) > corkKeep {
 		o.buf = nil
 	}
-	clear(o.segs) // what a failure left
 	*o = outbound{segs: o.segs[:0], buf: o.buf}
 }
 

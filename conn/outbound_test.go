@@ -14,13 +14,20 @@ import (
 // compares what leaves with a plain byte slice.
 func TestOutboundKeepsBytesInOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
+	g := NewGroup(Config{})
 	var o outbound
 	var want, got []byte
 	shared := frame.Prepare(frame.Text, []byte("shared by many"))
 	for range 20_000 {
 		switch rnd.IntN(5) {
 		case 0:
-			o.share(shared.Bytes(), 1)
+			var whole *Shared
+			if rnd.IntN(2) == 0 {
+				whole = new(Shared)
+				whole.Set(shared.Bytes(), 1)
+				whole.retain(g)
+			}
+			o.share(shared.Bytes(), whole, 1)
 			want = append(want, shared.Bytes()...)
 		case 1:
 			p := bytes.Repeat([]byte{byte(rnd.Uint32())}, rnd.IntN(50))
@@ -39,15 +46,23 @@ func TestOutboundKeepsBytesInOrder(t *testing.T) {
 				got = append(got, o.segs[i].b[:take]...)
 				left -= take
 			}
-			o.written(n)
+			o.written(g, n)
 		}
-		bytesLeft, frames := 0, 0
+		bytesLeft, frames, alone, held := 0, 0, 0, 0
 		for _, seg := range o.segs {
 			bytesLeft += len(seg.b)
-			frames += seg.frames
+			frames += int(seg.frames)
+			if seg.whole == nil {
+				alone += len(seg.b)
+			} else {
+				held += len(seg.whole.b)
+			}
 		}
-		if bytesLeft != o.bytes || frames != o.frames || len(got)+o.bytes != len(want) {
-			t.Fatalf("counts %d bytes, %d frames; holds %d, %d", o.bytes, o.frames, bytesLeft, frames)
+		if bytesLeft != o.bytes || frames != o.frames || alone != o.alone || len(got)+o.bytes != len(want) {
+			t.Fatalf("counts %d bytes, %d frames, %d alone; holds %d, %d, %d", o.bytes, o.frames, o.alone, bytesLeft, frames, alone)
+		}
+		if n := int(g.Stats.WriteQueued.Load()); n != held {
+			t.Fatalf("%d bytes of shared frames are counted, %d are held", n, held)
 		}
 	}
 	if !bytes.Equal(got, want[:len(got)]) {
@@ -60,13 +75,14 @@ func TestOutboundKeepsBytesInOrder(t *testing.T) {
 
 // TestOutboundTruncate keeps exactly the frame that has begun to leave.
 func TestOutboundTruncate(t *testing.T) {
+	g := NewGroup(Config{})
 	for _, written := range []int{0, 3} {
 		var o outbound
 		o.append([]byte("first"), 1)
-		o.share([]byte("second"), 1)
+		o.share([]byte("second"), nil, 1)
 		o.append([]byte("third"), 1)
-		o.written(written)
-		dropped := o.truncate()
+		o.written(g, written)
+		dropped := o.truncate(g)
 		if written == 0 && (dropped != 3 || len(o.segs) != 0 || o.bytes != 0 || o.frames != 0) {
 			t.Errorf("nothing begun: dropped %d, left %+v", dropped, o)
 		}

@@ -3,6 +3,9 @@
 package conn
 
 import (
+	"math"
+	"unsafe"
+
 	"roost/conn/frame"
 	"roost/poller"
 	"roost/poller/socket"
@@ -15,6 +18,7 @@ type inbound struct {
 	rest     []byte // bytes read and not consumed: part of a head, a frame header or a control frame
 	searched int    // how much of rest is known to hold no end of the request head
 	msg      []byte // payload so far of a message that did not arrive whole
+	counted  int    // part in Stats.ReadKept
 	unread   bool   // rest and the socket may hold more than an event will announce
 }
 
@@ -96,7 +100,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 		case errno == socket.Again:
 			return poller.Wait
 		case errno != 0:
-			c.fail(ReasonPeerReset)
+			c.fail(lost(errno))
 			return poller.Wait
 		case n == 0:
 			// The peer may have closed its own side only, and still read our answers.
@@ -143,7 +147,7 @@ func (c *Conn) consume(s *Scratch, b []byte) bool {
 	c.cork(s)
 	rest, ok := c.parse(s, in, b)
 	if c.State() != StateOpen {
-		c.in = nil
+		c.forgetInbound()
 		return false
 	}
 	c.keep(s, in, rest)
@@ -153,7 +157,7 @@ func (c *Conn) consume(s *Scratch, b []byte) bool {
 // keep stores what is incomplete, or forgets everything when nothing is.
 func (c *Conn) keep(s *Scratch, in *inbound, rest []byte) {
 	if len(rest) == 0 && !in.unread && in.msg == nil && in.parser.AtRest() {
-		c.in = nil
+		c.forgetInbound()
 		*in = inbound{}
 		return
 	}
@@ -167,6 +171,29 @@ func (c *Conn) keep(s *Scratch, in *inbound, rest []byte) {
 		in.rest = nil
 	}
 	c.in = in
+	c.settleInbound(int(unsafe.Sizeof(*in)) + cap(in.rest) + cap(in.msg))
+}
+
+// settleInbound counts the n bytes that the inbound takes now.
+func (c *Conn) settleInbound(n int) {
+	if n == c.in.counted {
+		return
+	}
+	c.group.kept(n - c.in.counted)
+	c.in.counted = n
+	if kib := uint16(min((n+1023)>>10, math.MaxUint16)); kib != c.kept {
+		c.mu.Lock()
+		c.kept = kib
+		c.mu.Unlock()
+	}
+}
+
+// forgetInbound gives up what is incomplete.
+func (c *Conn) forgetInbound() {
+	if c.in != nil {
+		c.settleInbound(0)
+		c.in = nil
+	}
 }
 
 // parse takes frames off the front of b until it is empty, the last frame is

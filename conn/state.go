@@ -57,6 +57,9 @@ const (
 	ReasonPeerGone
 	// ReasonPeerReset: a read or write failed, by a reset in most cases.
 	ReasonPeerReset
+	// ReasonPeerVanished: the kernel gave the peer up, because it acknowledged nothing
+	// or could not be reached.
+	ReasonPeerVanished
 	// ReasonApplication: Conn.Close was called.
 	ReasonApplication
 	// ReasonPolicy: the handler takes no messages and the peer sent one.
@@ -69,6 +72,12 @@ const (
 	ReasonTooBig
 	// ReasonSlowConsumer: the outbound queue overflowed.
 	ReasonSlowConsumer
+	// ReasonWriteQueueTotal: all outbound queues together exceeded their bound, and
+	// this was among the largest.
+	ReasonWriteQueueTotal
+	// ReasonReadBufferTotal: all incomplete messages together exceeded their bound,
+	// and this was among the largest.
+	ReasonReadBufferTotal
 	// ReasonHandlerPanic: a Handler method panicked.
 	ReasonHandlerPanic
 	// ReasonHandshakeRefused: the request was answered with an HTTP error.
@@ -87,7 +96,7 @@ const (
 	ReasonShutdown
 	// ReasonHandedOff: the descriptor went to net/http.
 	ReasonHandedOff
-	// ReasonRegisterFailed: the poller could not watch the descriptor.
+	// ReasonRegisterFailed: the poller could not watch the descriptor (503).
 	ReasonRegisterFailed
 
 	// Reasons is not a reason: it ends a loop over all of them.
@@ -99,12 +108,15 @@ var reasonNames = [Reasons]string{
 	ReasonPeerClosed:         "peer-closed",
 	ReasonPeerGone:           "peer-gone",
 	ReasonPeerReset:          "peer-reset",
+	ReasonPeerVanished:       "peer-vanished",
 	ReasonApplication:        "application",
 	ReasonPolicy:             "policy",
 	ReasonProtocolError:      "protocol-error",
 	ReasonInvalidPayload:     "invalid-payload",
 	ReasonTooBig:             "too-big",
 	ReasonSlowConsumer:       "slow-consumer",
+	ReasonWriteQueueTotal:    "write-queue-total",
+	ReasonReadBufferTotal:    "read-buffer-total",
 	ReasonHandlerPanic:       "handler-panic",
 	ReasonHandshakeRefused:   "handshake-refused",
 	ReasonHandshakeAbandoned: "handshake-abandoned",

@@ -3,11 +3,13 @@ package conn
 import "sync/atomic"
 
 // Stats counts what the connections of a group have done. All fields may be read
-// at any time; they only grow, except for the three gauges.
+// at any time; they only grow, except for the gauges.
 type Stats struct {
 	Handshaking atomic.Int64 // gauge: accepted, request not complete
 	Open        atomic.Int64 // gauge
 	Closing     atomic.Int64 // gauge: our last bytes are out or queued
+	WriteQueued atomic.Int64 // gauge: bytes kept alive by outbound queues; see Config.WriteQueueTotal
+	ReadKept    atomic.Int64 // gauge: bytes of incomplete messages and heads; see Config.ReadBufferTotal
 
 	Opened     atomic.Uint64
 	Ended      [Reasons]atomic.Uint64 // by reason

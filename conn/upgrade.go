@@ -57,7 +57,7 @@ func (c *Conn) shake(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 	c.mu.Unlock()
 	c.spoke.Store(c.group.now.Load())
 	c.group.Handler.OnOpen(c, &res.Request)
-	*in = inbound{}
+	*in = inbound{counted: in.counted}
 	return b[res.N:], c.State() == StateOpen
 }
 

@@ -13,37 +13,40 @@ import (
 // error is [ErrDropped] or [ErrSlowConsumer]; [ErrNotOpen] before the handshake
 // and after the end.
 func (c *Conn) Send(f *frame.Prepared) error {
-	_, err := c.SendShared(f.Bytes(), 1)
-	return err
+	return c.send(f.Bytes(), nil, 1)
 }
 
-// SendShared is Send for several frames encoded one behind the other, which stay
-// together. When it reports that b was retained, nobody may change b any more;
-// otherwise the connection has no use for it after the call.
-func (c *Conn) SendShared(b []byte, frames int) (retained bool, err error) {
+// SendShared is Send for the frames of s, which stay together. Afterwards s may be
+// held, see [Shared.Held].
+func (c *Conn) SendShared(s *Shared) error { return c.send(s.b, s, s.frames) }
+
+// send sends b, which is all of whole unless that is nil.
+func (c *Conn) send(b []byte, whole *Shared, frames int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.State() != StateOpen {
-		return false, ErrNotOpen
+		return ErrNotOpen
 	}
 	if c.out == nil {
 		n, ok := c.direct(b)
 		if !ok {
-			return false, ErrNotOpen
+			return ErrNotOpen
 		}
 		if n == len(b) {
-			return false, nil
+			return nil
 		}
 		c.out = &outbound{partial: n > 0}
-		c.out.share(b[n:], frames)
+		b = b[n:]
 		c.reg.WantWrite()
-		return true, nil
+	} else if err := c.admitLocked(frames); err != nil {
+		return err
 	}
-	if err := c.admitLocked(frames); err != nil {
-		return false, err
+	if whole != nil {
+		whole.retain(c.group)
 	}
-	c.out.share(b, frames)
-	return true, nil
+	c.out.share(b, whole, frames)
+	c.settleLocked()
+	return nil
 }
 
 // Write sends one message, or a ping or pong, to this connection alone. op is
@@ -68,6 +71,7 @@ func (c *Conn) Write(op frame.Opcode, payload []byte) error {
 		return err
 	}
 	c.out.encode(op, payload)
+	c.settleLocked()
 	return nil
 }
 
@@ -77,10 +81,31 @@ func (c *Conn) direct(b []byte) (n int, ok bool) {
 	c.reg.BeforeWrite()
 	n, errno := socket.Send(c.reg.FD(), b)
 	if errno != 0 && errno != socket.Again {
-		c.failLocked(ReasonPeerReset)
+		c.failLocked(lost(errno))
 		return n, false
 	}
 	return n, true
+}
+
+// settleLocked counts what the queue has grown or shrunk by. A cork is not
+// counted: it is a worker's, empty again at the end of the run, and sums that every
+// message changes would be fought over by all processors.
+func (c *Conn) settleLocked() {
+	if c.out == nil || c.flag&corked != 0 {
+		return
+	}
+	if n := c.out.weight() - c.out.counted; n != 0 {
+		c.out.counted += n
+		c.group.queued(n)
+	}
+}
+
+// forgetLocked gives the queue up, with what is in it.
+func (c *Conn) forgetLocked() {
+	if c.out != nil {
+		c.out.discard(c.group)
+		c.out = nil
+	}
 }
 
 // writeLocked appends bytes that must not be dropped: an answer to a handshake, a
@@ -113,6 +138,7 @@ func (c *Conn) admitLocked(frames int) error {
 		}
 	}
 	if g.SlowConsumer == Drop {
+		c.out.dropped += uint64(frames)
 		g.Stats.Dropped.Add(uint64(frames))
 		return ErrDropped
 	}
@@ -147,21 +173,25 @@ func (c *Conn) flushLocked() {
 	for o := c.out; o != nil && len(o.segs) > 0; {
 		c.reg.BeforeWrite()
 		n, errno := o.writeTo(c.reg.FD())
-		o.written(n)
+		o.written(c.group, n)
 		if errno == socket.Again {
+			c.settleLocked()
 			c.reg.WantWrite()
 			return
 		}
 		if errno != 0 {
-			c.failLocked(ReasonPeerReset)
+			c.failLocked(lost(errno))
 			return
 		}
 	}
 	if c.flag&corked == 0 {
-		c.out = nil
+		c.forgetLocked()
 	}
 	if c.State() == StateClosing && c.flag&finSent == 0 {
 		c.flag |= finSent
+		if c.group.debug() {
+			c.group.leaving.put(c, socket.PeerAddr(c.reg.FD()))
+		}
 		// An error means that the peer is gone; reading will say so.
 		_ = socket.ShutdownWrite(c.reg.FD())
 	}

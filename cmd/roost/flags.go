@@ -40,9 +40,11 @@ type flags struct {
 	Shards       count `group:"Connections" default:"0" placeholder:"N" help:"Broadcasters, each serving its part of the connections. 0 means one per processor."`
 	ReadBuffer   size  `group:"Connections" default:"64KiB" placeholder:"BYTES" help:"Read buffer of each worker, and what one connection may read before others get their turn. 0 means 64KiB."`
 
-	MaxMessage     size   `group:"Messages" default:"1MiB" placeholder:"BYTES" help:"Longest message a client may send; a longer one is closed with status 1009. 0 means no limit."`
+	MaxMessage     size   `group:"Messages" placeholder:"BYTES" help:"Longest message a client may send; a longer one is closed with status 1009. 0 means no limit. Default 1MiB, and 16MiB with --handler echo."`
 	WriteFrames    count  `group:"Messages" name:"write-queue-frames" default:"512" placeholder:"N" help:"Frames that may wait for one slow client. 0 means no limit."`
 	WriteBytes     size   `group:"Messages" name:"write-queue-bytes" default:"1MiB" placeholder:"BYTES" help:"Bytes that may wait for one slow client. 0 means no limit."`
+	WriteTotal     size   `group:"Messages" name:"write-queue-total" default:"0" placeholder:"BYTES" help:"Bytes that may wait for all slow clients together; what many wait for counts once. Beyond, clients with the longest queues are closed until 90% are left. 0 means 1GiB, or a quarter of GOMEMLIMIT if that is less."`
+	ReadTotal      size   `group:"Messages" name:"read-buffer-total" default:"0" placeholder:"BYTES" help:"Bytes of messages and requests that have not arrived whole, of all clients together. Beyond, clients with most of them are closed until 90% are left. 0 means 1GiB, or a quarter of GOMEMLIMIT if that is less."`
 	SlowConsumer   choice `group:"Messages" default:"close" placeholder:"close|drop" help:"What happens when a client's queue is full: close it with status 1008, or drop the newest frames."`
 	BroadcastQueue count  `group:"Messages" name:"broadcast-queue-frames" default:"1024" placeholder:"N" help:"Frames that may wait to be broadcast; beyond, publishers are read more slowly. 0 means 1024."`
 	BroadcastBytes size   `group:"Messages" name:"broadcast-queue-bytes" default:"4MiB" placeholder:"BYTES" help:"Bytes that may wait to be broadcast. 0 means 4MiB."`
@@ -51,6 +53,7 @@ type flags struct {
 	PingInterval     duration `group:"Time" default:"30s" placeholder:"TIME" help:"Silence after which a client is sent a ping; silent for as long again, it is closed. 0 means no pings."`
 	IdleTimeout      duration `group:"Time" default:"0" placeholder:"TIME" help:"Close clients that send no message for this long; pongs do not count. 0 means never."`
 	CloseTimeout     duration `group:"Time" default:"5s" placeholder:"TIME" help:"How long a client may take to answer a close frame. 0 means for ever."`
+	UserTimeout      duration `group:"Time" name:"tcp-user-timeout" default:"30s" placeholder:"TIME" help:"How long what was sent may stay unacknowledged, or wait for a client that takes nothing, before the system gives the client up. 0 means the system's own, about 15 minutes."`
 	ShutdownTimeout  duration `group:"Time" default:"30s" placeholder:"TIME" help:"How long to wait for clients after SIGTERM or SIGINT; a second signal ends at once. 0 means without limit."`
 
 	LogLevel  choice `group:"Log" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
@@ -139,9 +142,11 @@ func (f *flags) config() server.Config {
 		Workers:              f.Workers.n,
 		Shards:               f.Shards.n,
 		ReadBuffer:           int(f.ReadBuffer.n),
-		MaxMessage:           orOff(f.MaxMessage.n),
+		MaxMessage:           f.maxMessage(),
 		WriteQueueFrames:     orOff(f.WriteFrames.n),
 		WriteQueueBytes:      int(orOff(f.WriteBytes.n)),
+		WriteQueueTotal:      f.WriteTotal.n,
+		ReadBufferTotal:      f.ReadTotal.n,
 		SlowConsumer:         map[choice]conn.SlowConsumer{"drop": conn.Drop}[f.SlowConsumer],
 		BroadcastQueueFrames: f.BroadcastQueue.n,
 		BroadcastQueueBytes:  int(f.BroadcastBytes.n),
@@ -149,6 +154,7 @@ func (f *flags) config() server.Config {
 		PingInterval:         orOff(f.PingInterval.n),
 		IdleTimeout:          f.IdleTimeout.n,
 		CloseTimeout:         orOff(f.CloseTimeout.n),
+		UserTimeout:          orOff(f.UserTimeout.n),
 	}
 }
 
@@ -158,6 +164,18 @@ func orOff[T int | int64 | time.Duration](v T) T {
 		return -1
 	}
 	return v
+}
+
+// maxMessage is larger for echo: those who test or measure with it send what they
+// like, and nobody else gets it.
+func (f *flags) maxMessage() int64 {
+	switch {
+	case f.MaxMessage.set:
+		return orOff(f.MaxMessage.n)
+	case f.Handler == "echo":
+		return 16 << 20
+	}
+	return 1 << 20
 }
 
 func (f *flags) handler() conn.Handler {
@@ -200,8 +218,11 @@ type lenient[T any] struct {
 func (l *lenient[T]) fault() error { return l.bad }
 
 type (
-	count    struct{ lenient[int] }
-	size     struct{ lenient[int64] }
+	count struct{ lenient[int] }
+	size  struct {
+		lenient[int64]
+		set bool
+	}
 	duration struct{ lenient[time.Duration] }
 )
 
@@ -226,7 +247,7 @@ func (s *size) UnmarshalText(text []byte) error {
 	if err != nil || n < 0 {
 		s.bad = fmt.Errorf("%q is not a size; want bytes, as in 65536, 64KiB or 1MiB", text)
 	}
-	s.n = max(0, n)
+	s.n, s.set = max(0, n), true
 	return nil
 }
 

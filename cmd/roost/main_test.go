@@ -127,7 +127,8 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 	t.Setenv("ROOST_PING_INTERVAL", "soon")
 	var stderr strings.Builder
 	code := run([]string{"--workers=x", "--handler=talk", "--max-message=-3", "--slow-consumer=wait", "--path=ws",
-		"--static=/no/such/folder", "--listen=nowhere", "--log-level=loud", "--origins=a b"}, io.Discard, &stderr, nil)
+		"--static=/no/such/folder", "--listen=nowhere", "--log-level=loud", "--origins=a b",
+		"--write-queue-total=1KiB", "--read-buffer-total=much", "--tcp-user-timeout=1ms"}, io.Discard, &stderr, nil)
 	if code != exitUsage {
 		t.Errorf("exit code %d, want 2", code)
 	}
@@ -136,6 +137,7 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 		"--workers: \"x\" is not a count",
 		"--handler: \"talk\" is unknown; want chat, echo, push",
 		"--max-message: \"-3\" is not a size",
+		"write queue total: 1024", "--read-buffer-total: \"much\" is not a size", "TCP user timeout: 1ms",
 		"--slow-consumer", "path", "--static", "--log-level", "origin", "nowhere",
 	} {
 		if !strings.Contains(stderr.String(), part) {
@@ -177,8 +179,9 @@ func TestHelp(t *testing.T) {
 	}
 	help := strings.Join(strings.Fields(out.String()), " ")
 	for _, name := range []string{"listen", "path", "handler", "static", "max-conns", "reactors", "workers",
-		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "slow-consumer", "ping-interval",
-		"idle-timeout", "handshake-timeout", "shutdown-timeout", "origins", "subprotocols", "log-level", "log-format"} {
+		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",
+		"read-buffer-total", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
+		"tcp-user-timeout", "shutdown-timeout", "origins", "subprotocols", "log-level", "log-format"} {
 		from := strings.Index(help, "--"+name+"=")
 		if from < 0 {
 			t.Errorf("--%s is missing", name)
@@ -217,5 +220,26 @@ func TestDefaultsAgree(t *testing.T) {
 	}
 	if !reflect.DeepEqual(a.Settings(), b.Settings()) {
 		t.Errorf("flags:   %+v\npackage: %+v", a.Settings(), b.Settings())
+	}
+}
+
+// TestLongestMessage depends on the handler unless it is given.
+func TestLongestMessage(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want int64
+	}{
+		{nil, 1 << 20},
+		{[]string{"--handler=echo"}, 16 << 20},
+		{[]string{"--handler=echo", "--max-message=2MiB"}, 2 << 20},
+		{[]string{"--handler=echo", "--max-message=0"}, -1},
+	} {
+		f, err := parse(c.args, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.config().MaxMessage; got != c.want {
+			t.Errorf("%v: %d bytes, want %d", c.args, got, c.want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +33,12 @@ type Client struct {
 // Connect opens a TCP connection without saying anything.
 func Connect(t testing.TB, addr string) *Client {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", addr, Patience)
+	return connect(t, addr, net.Dialer{Timeout: Patience})
+}
+
+func connect(t testing.TB, addr string, d net.Dialer) *Client {
+	t.Helper()
+	nc, err := d.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +50,27 @@ func Connect(t testing.TB, addr string) *Client {
 // Dial opens a WebSocket at path.
 func Dial(t testing.TB, addr, path string, headers ...string) *Client {
 	t.Helper()
-	c := Connect(t, addr)
+	return Connect(t, addr).upgrade(addr, path, headers...)
+}
+
+// DialNarrow is Dial with a receive buffer of so many bytes. It is set before the
+// connection exists: when the window shrinks below what was announced, the sender
+// waits for half of the largest it has seen (RFC 1122 section 4.2.3.4), and bytes
+// come drop by drop.
+func DialNarrow(t testing.TB, addr, path string, receive int) *Client {
+	t.Helper()
+	narrow := func(_, _ string, rc syscall.RawConn) error {
+		var err error
+		cerr := rc.Control(func(fd uintptr) {
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receive)
+		})
+		return errors.Join(cerr, err)
+	}
+	return connect(t, addr, net.Dialer{Timeout: Patience, Control: narrow}).upgrade(addr, path)
+}
+
+func (c *Client) upgrade(addr, path string, headers ...string) *Client {
+	c.t.Helper()
 	c.Raw([]byte(Request(addr, path, headers...)))
 	c.Accepted()
 	return c

@@ -95,7 +95,7 @@ func New(config Config) (*Hub, error) {
 	h := &Hub{config: config.withDefaults()}
 	h.room = sync.NewCond(&h.mu)
 	for i := range h.config.Shards {
-		s := &shard{hub: h, index: i}
+		s := &shard{hub: h, index: i, out: new(conn.Shared)}
 		s.wake = sync.NewCond(&h.mu)
 		h.shards = append(h.shards, s)
 		h.done.Add(1)

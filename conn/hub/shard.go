@@ -31,6 +31,7 @@ type shard struct {
 
 	// Owned by run.
 	batch []byte
+	out   *conn.Shared // what is being sent: batch, or one frame
 
 	mu     sync.Mutex
 	chunks []*chunk // guarded by mu; nil where no slot is taken
@@ -180,14 +181,13 @@ func (s *shard) take() (b []byte, frames int, resume []*conn.Conn) {
 // fanOut hands b to every connection of the shard.
 func (s *shard) fanOut(b []byte, frames int) {
 	var some [stride]*conn.Conn
-	retained, delivered, writes := false, 0, 0
+	s.out.Set(b, frames)
+	delivered, writes := 0, 0
 	for slot := 0; slot >= 0; {
 		var k int
 		k, slot = s.list(slot, &some)
 		for _, c := range some[:k] {
-			kept, err := c.SendShared(b, frames)
-			retained = retained || kept
-			if err == nil {
+			if c.SendShared(s.out) == nil {
 				delivered += frames
 				writes++
 			}
@@ -198,7 +198,8 @@ func (s *shard) fanOut(b []byte, frames int) {
 	}
 	s.delivered.Add(uint64(delivered))
 	s.writes.Add(uint64(writes))
-	if retained {
-		s.batch = nil // some connection's queue shares it now
+	if s.out.Held() {
+		// Connections' queues have them now.
+		s.out, s.batch = new(conn.Shared), nil
 	}
 }

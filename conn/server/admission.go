@@ -13,8 +13,9 @@ import (
 
 // admission counts who is in.
 type admission struct {
-	seats  atomic.Int64  // WebSocket connections that got past their handshake
-	pauses atomic.Uint64 // times that accepting stopped for want of descriptors or memory
+	seats     atomic.Int64  // WebSocket connections that got past their handshake
+	pauses    atomic.Uint64 // times that accepting stopped for want of descriptors or memory
+	unwatched atomic.Bool   // the last connection could not be watched
 }
 
 // refusals is how many connections beyond MaxConns may be open at once to be
@@ -23,7 +24,7 @@ const refusals = 1024
 
 func (s *Server) listen(addr string) (*poller.Listener, error) {
 	log := s.config.Log
-	return s.poller.Listen(addr, poller.ListenerConfig{
+	l, err := s.poller.Listen(addr, poller.ListenerConfig{
 		OnAccept: func(fd int) { s.adopt(fd, nil) },
 		Admit: func() bool {
 			return s.config.MaxConns == 0 || s.hub.Len() < s.config.MaxConns+refusals
@@ -38,6 +39,14 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 			log.Info("accepting again", "listener", addr, "connections", s.hub.Len())
 		},
 	})
+	if err != nil || s.config.UserTimeout < 0 {
+		return l, err
+	}
+	if err := l.SetUserTimeout(s.config.UserTimeout); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // adopt makes a connection of fd, a non-blocking stream socket from which received
@@ -53,8 +62,14 @@ func (s *Server) adopt(fd int, received []byte) {
 	c := conn.New(s.group)
 	s.hub.Join(c)
 	if err := c.Start(s.poller, fd, received); err != nil {
-		s.config.Log.Warn("connection dropped: the poller cannot watch it", "err", err)
+		if !s.admission.unwatched.Swap(true) {
+			s.config.Log.Error("connections are refused with 503: epoll cannot watch more", "err", err, "connections", s.hub.Len(),
+				"remedy", "if there is no space left, raise the sysctl fs.epoll.max_user_watches")
+		}
 		return
+	}
+	if s.admission.unwatched.Load() && s.admission.unwatched.Swap(false) {
+		s.config.Log.Info("connections can be watched again", "connections", s.hub.Len())
 	}
 	if s.draining.Load() {
 		c.Shutdown() // the walk that tells everybody may have passed its slot

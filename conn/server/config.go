@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"roost/conn"
@@ -68,6 +69,18 @@ type Config struct {
 	// connection. 0 means 512 frames and 1 MiB; a negative number means no limit.
 	WriteQueueFrames int
 	WriteQueueBytes  int
+	// WriteQueueTotal bounds the bytes that wait for all slow connections together: a
+	// broadcast that waits for many counts once (for each broadcaster), what was
+	// written to one of them, and the places in the queues, each. Beyond, the
+	// connections with the longest queues are closed until 90 % are left, whatever
+	// SlowConsumer says. 0 means 1 GiB, or a quarter of Go's memory limit (GOMEMLIMIT)
+	// if that is less; a negative number means no limit.
+	WriteQueueTotal int64
+	// ReadBufferTotal bounds the bytes that are kept of messages and request heads
+	// which have not arrived whole, of all connections together. Beyond, the
+	// connections that keep most are closed until 90 % are left. 0 means the same as
+	// for WriteQueueTotal; a negative number means no limit.
+	ReadBufferTotal int64
 	// SlowConsumer is what happens to a connection whose queue is full.
 	SlowConsumer conn.SlowConsumer
 	// BroadcastQueueFrames and BroadcastQueueBytes bound what waits to be broadcast;
@@ -88,6 +101,12 @@ type Config struct {
 	// CloseTimeout is how long a client may take to answer a close frame. 0 means
 	// 5 s; a negative duration means for ever.
 	CloseTimeout time.Duration
+	// UserTimeout is how long what was sent may stay unacknowledged, or wait for a
+	// client that takes none of it, before the kernel gives the client up (tcp(7),
+	// TCP_USER_TIMEOUT). It finds clients that vanished, as long as something is sent
+	// to them: a ping will do. 0 means 30 s; a negative duration leaves it to the
+	// kernel, which tries for about 15 minutes.
+	UserTimeout time.Duration
 }
 
 // Limits that are not configurable, because nobody needs them to be.
@@ -112,13 +131,21 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxMessage, 1<<20)
 	def(&c.WriteQueueFrames, 512)
 	def(&c.WriteQueueBytes, 1<<20)
+	def(&c.WriteQueueTotal, max(memoryShare(), 2*int64(c.WriteQueueBytes)))
+	def(&c.ReadBufferTotal, max(memoryShare(), 2*c.MaxMessage))
 	def(&c.BroadcastQueueFrames, 1024)
 	def(&c.BroadcastQueueBytes, 4<<20)
 	def(&c.HandshakeTimeout, 10*time.Second)
 	def(&c.PingInterval, 30*time.Second)
 	def(&c.CloseTimeout, 5*time.Second)
+	def(&c.UserTimeout, 30*time.Second)
 	return c
 }
+
+// memoryShare is the default of what waits to be written, and of what has not
+// arrived whole: with both in full use, half of Go's memory limit is left for the
+// connections themselves, the broadcast queue and the garbage of all of them.
+func memoryShare() int64 { return min(1<<30, debug.SetMemoryLimit(-1)/4) }
 
 // def sets the default of a value for which zero means nothing else.
 func def[T comparable](v *T, d T) {
@@ -168,6 +195,13 @@ func (c Config) Validate() error {
 	between("read buffer", d.ReadBuffer, 1<<10, 64<<20, " bytes")
 	between("broadcast queue frames", d.BroadcastQueueFrames, 1, 1<<24, "")
 	between("broadcast queue bytes", d.BroadcastQueueBytes, 1<<10, 1<<40, "")
+	// The smallest of these stops shedding from closing what a single client may use.
+	if least := 2 * max(0, int64(d.WriteQueueBytes)); d.WriteQueueTotal >= 0 && d.WriteQueueTotal < least {
+		bad("write queue total: %d is out of range; want at least twice the bytes that may wait for one client, %d, or no limit", d.WriteQueueTotal, least)
+	}
+	if least := 2 * max(0, d.MaxMessage); d.ReadBufferTotal >= 0 && d.ReadBufferTotal < least {
+		bad("read buffer total: %d is out of range; want at least twice the longest message, %d, or no limit", d.ReadBufferTotal, least)
+	}
 	between("number of subprotocols", len(d.Subprotocols), 0, math.MaxInt8, "")
 	if d.SlowConsumer > conn.Drop {
 		bad("slow consumer policy %d is unknown", d.SlowConsumer)
@@ -178,6 +212,7 @@ func (c Config) Validate() error {
 	}{
 		{"handshake timeout", d.HandshakeTimeout}, {"ping interval", d.PingInterval},
 		{"idle timeout", d.IdleTimeout}, {"close timeout", d.CloseTimeout},
+		{"TCP user timeout", d.UserTimeout},
 	} {
 		// The stamps of a connection are milliseconds in 32 bits and wrap.
 		if t.value > 7*24*time.Hour || t.value > 0 && t.value < 10*time.Millisecond {

@@ -9,9 +9,10 @@ import (
 	"roost/conn/hub"
 )
 
-// sweeper is the one goroutine behind all deadlines. Every tick it sets the
-// clock of the connections and visits a slice of the slots, so that each
-// connection is looked at several times per deadline and no tick is expensive.
+// sweeper is the one goroutine behind all deadlines, and behind the bounds on what
+// all connections hold together. Every tick it sets the clock of the connections
+// and visits a slice of the slots, so that each connection is looked at several
+// times per deadline and no tick is expensive.
 type sweeper struct {
 	stop chan struct{}
 	done chan struct{}
@@ -45,10 +46,16 @@ func (w *sweeper) run(s *Server) {
 	defer ticker.Stop()
 	var cur hub.Cursor
 	summary := newSummary(s)
+	alarm, rest := s.shedder.wake, (<-chan time.Time)(nil)
 	for {
 		select {
 		case <-w.stop:
 			return
+		case <-alarm:
+			s.shedder.shed(time.Now())
+			alarm, rest = nil, time.After(shedEvery)
+		case <-rest:
+			alarm, rest = s.shedder.wake, nil
 		case now := <-ticker.C:
 			s.group.Tick(now)
 			// Descriptors may have come free elsewhere in the process.

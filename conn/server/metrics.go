@@ -12,13 +12,15 @@ import (
 	"roost/poller"
 )
 
-// Stats is a snapshot of everything the server counts. The first four, and in Hub
+// Stats is a snapshot of everything the server counts. The first six, and in Hub
 // and Poller what waits, are gauges; the rest only grows.
 type Stats struct {
 	Handshaking int64 // connections whose request is incomplete
 	Open        int64 // WebSocket connections
 	Closing     int64 // connections that wait for their peer's close
 	HTTP        int64 // connections in net/http's hands
+	WriteQueued int64 // bytes that wait for slow connections, bounded by Config.WriteQueueTotal
+	ReadKept    int64 // bytes of what has not arrived whole, bounded by Config.ReadBufferTotal
 
 	Opened       uint64               // handshakes that succeeded
 	Ended        [conn.Reasons]uint64 // connections that ended, by reason
@@ -45,6 +47,8 @@ func (s *Server) Stats() Stats {
 		Open:         g.Open.Load(),
 		Closing:      g.Closing.Load(),
 		HTTP:         s.doors.open.Load(),
+		WriteQueued:  g.WriteQueued.Load(),
+		ReadKept:     g.ReadKept.Load(),
 		Opened:       g.Opened.Load(),
 		AcceptPauses: s.admission.pauses.Load(),
 		HTTPRefused:  s.doors.refused.Load(),
@@ -110,8 +114,15 @@ func (m *summary) log(now time.Time) {
 			add(r.String(), g.Ended[r].Load(), &m.ended[r])
 		}
 	}
+	n := len(attrs)
 	add("frames-dropped", g.Dropped.Load(), &m.drops)
+	dropped := len(attrs) > n
 	add("broadcasts-refused", m.server.hub.Stats().Refused, &m.refused)
+	if dropped {
+		if slow := m.server.Slowest(1); len(slow) > 0 {
+			attrs = append(attrs, "slowest", slow[0].PeerAddr().String(), "slowest-dropped", slow[0].Backlog().Dropped)
+		}
+	}
 	if attrs != nil {
 		m.server.config.Log.Warn("connections cut off or frames dropped in the last seconds", attrs...)
 	}

@@ -42,6 +42,7 @@ type Server struct {
 
 	admission admission
 	sweeper   sweeper
+	shedder   *shedder
 	draining  atomic.Bool
 	empty     chan struct{} // signalled when the last connection has gone while draining
 	failed    chan error    // the first error that ends the server by itself
@@ -63,6 +64,7 @@ func New(config Config) (*Server, error) {
 		failed:   make(chan error, 1),
 		httpDone: make(chan struct{}),
 	}
+	s.shedder = &shedder{server: s, wake: make(chan struct{}, 1)}
 	s.listeners.Store(new([]*poller.Listener))
 	s.http = s.newHTTP()
 	s.group = conn.NewGroup(conn.Config{
@@ -74,6 +76,9 @@ func New(config Config) (*Server, error) {
 		ReadBudget:       config.ReadBuffer,
 		WriteQueueFrames: orNone(config.WriteQueueFrames),
 		WriteQueueBytes:  orNone(config.WriteQueueBytes),
+		WriteQueueTotal:  orNone(config.WriteQueueTotal),
+		ReadBufferTotal:  orNone(config.ReadBufferTotal),
+		Exceeded:         s.shedder.alarm,
 		SlowConsumer:     config.SlowConsumer,
 		HandshakeTimeout: orNone(config.HandshakeTimeout),
 		PingInterval:     orNone(config.PingInterval),
@@ -84,6 +89,7 @@ func New(config Config) (*Server, error) {
 		HandOff:          s.handOff,
 		Gone:             s.gone,
 	})
+	s.shedder.bounds = s.shedder.all(s.group)
 	return s, nil
 }
 
@@ -173,6 +179,19 @@ func (s *Server) Addrs() []netip.AddrPort {
 
 // Hub is the set of connections, to broadcast to. Nil before Start.
 func (s *Server) Hub() *hub.Hub { return s.hub }
+
+// Slowest returns up to n connections for which most bytes wait, the first one for
+// the most. It looks at every connection once.
+func (s *Server) Slowest(n int) []*conn.Conn {
+	if s.hub == nil {
+		return nil
+	}
+	var slow []*conn.Conn
+	for _, w := range heaviest(s.hub, n, func(c *conn.Conn) int { return c.Backlog().Bytes }) {
+		slow = append(slow, w.conn)
+	}
+	return slow
+}
 
 // Failed delivers an error when the server cannot go on: a reactor has ended.
 // The program should call Close and exit.

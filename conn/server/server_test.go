@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -27,7 +28,12 @@ import (
 	"roost/conn/server"
 )
 
-func TestMain(m *testing.M) { conntest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(child())
+	}
+	conntest.Main(m)
+}
 
 // start runs a server on a free port for the length of the test.
 func start(t testing.TB, config server.Config) (*server.Server, string) {

@@ -1,0 +1,70 @@
+//go:build linux
+
+package conn
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Backlog is what waits to be written to one connection.
+type Backlog struct {
+	Frames  int
+	Bytes   int
+	Dropped uint64 // frames that were dropped since the queue was empty last
+}
+
+// Backlog may be called at any time. It is zero when nothing waits.
+func (c *Conn) Backlog() Backlog {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil {
+		return Backlog{}
+	}
+	return Backlog{Frames: c.out.frames, Bytes: c.out.bytes, Dropped: c.out.dropped}
+}
+
+// WriteQueued is how many bytes wait for the connection, with what its queue takes
+// itself; 0 when nothing waits. Shared bytes count in full here: it tells who is
+// slow, not what is in memory.
+func (c *Conn) WriteQueued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil || c.flag&corked != 0 { // what a worker collects is not counted
+		return 0
+	}
+	return c.out.weight() - c.out.alone + c.out.bytes
+}
+
+// ReadKept is about how many bytes are kept of what has not arrived whole, and
+// whether they are about to be freed because the connection is ending.
+func (c *Conn) ReadKept() (n int, ending bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int(c.kept) << 10, c.State() > StateOpen
+}
+
+// Shed ends the connection because the server is short of memory; why is
+// ReasonWriteQueueTotal or ReasonReadBufferTotal. Its peer is told with status 1013
+// if that leaves nearly everything to be freed at once, else it is cut off: a frame
+// that has begun to leave would have to be kept for a peer that does not read.
+func (c *Conn) Shed(why Reason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	const most = 8 // the share that may be kept is one in most
+	if o := c.out; o != nil && why == ReasonWriteQueueTotal && (c.State() != StateOpen || o.stub()*most > o.bytes) {
+		c.failLocked(why)
+		return
+	}
+	c.closeLocked(StatusTryAgainLater, "server is short of memory", why)
+}
+
+// lost is the reason for which a read or write has failed.
+func lost(errno syscall.Errno) Reason {
+	switch errno {
+	case unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH:
+		return ReasonPeerVanished
+	}
+	return ReasonPeerReset
+}
