@@ -175,15 +175,18 @@ func (c *Conn) goOn(by flags) {
 	c.mu.Lock()
 	was := c.flag&by != 0
 	c.flag &^= by
+	st := c.State()
 	free := was && c.flag&stopped == 0
-	if free && c.State() == StateOpen {
+	if free && st == StateOpen {
 		// The peer could not be heard meanwhile: its silence does not count.
 		now := c.group.now.Load()
 		c.since.Store(now)
 		c.spoke.Store(now)
 	}
 	c.mu.Unlock()
-	if free {
+	// Before Start there is no registration to call, in state Failed neither if it
+	// failed that early. Start runs the connection when there is something to do.
+	if free && st != StateNew && st < StateFailed {
 		c.reg.Call()
 	}
 }

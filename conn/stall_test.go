@@ -104,3 +104,17 @@ func until(t *testing.T, cond func() bool) {
 		}
 	}
 }
+
+// TestResumeBeforeStart: the hub shows a connection to everybody before the poller
+// knows it.
+func TestResumeBeforeStart(t *testing.T) {
+	g := NewGroup(Config{Handler: nobody{}, Log: slog.New(slog.DiscardHandler)})
+	for _, failed := range []bool{false, true} {
+		c := New(g)
+		if failed {
+			c.Abort(ReasonShutdown)
+		}
+		c.Pause()
+		c.Resume()
+	}
+}
