@@ -15,11 +15,12 @@ type World struct {
 	// Static after New.
 	Rand     *rand.Rand
 	Outside  Outside
-	Check    func()    // called now and then between two steps; may call Fail
-	Trace    *[]string // nil when nobody will read it
-	switches uint64    // of 1<<32, how often a step is followed by another actor's
-	naps     uint64    // of 1<<32, how often an actor that is interrupted sleeps
-	outside  float64   // how often it is the network's turn
+	Check    func()                        // called now and then between two steps; may call Fail
+	Tap      func(what string, args []any) // told by the functions that package rewrite taps
+	Trace    *[]string                     // nil when nobody will read it
+	switches uint64                        // of 1<<32, how often a step is followed by another actor's
+	naps     uint64                        // of 1<<32, how often an actor that is interrupted sleeps
+	outside  float64                       // how often it is the network's turn
 	limit    int
 
 	Steps   int // visible operations so far
@@ -179,6 +180,13 @@ func (w *World) Waiting() string {
 		fmt.Fprintf(&b, "%s: %s; ", a.Name, a.waits)
 	}
 	return b.String()
+}
+
+// Tap tells the test that a function begins, see [World.Tap]. It is no step.
+func Tap(what string, args ...any) {
+	if world.Tap != nil {
+		world.Tap(what, args)
+	}
 }
 
 // Pick is a random number below n.

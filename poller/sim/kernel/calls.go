@@ -51,6 +51,12 @@ func (k *Kernel) ShutdownWrite(fd int) error {
 	return nil
 }
 
+// What Read and Write return.
+const (
+	Again  = unix.EAGAIN // there is no room
+	Closed = unix.EBADF  // we have closed the socket
+)
+
 // The client's side. It is another process: it blocks, and has no descriptors here.
 
 // Read waits until there is something to read and returns what has come, at most
@@ -58,6 +64,9 @@ func (k *Kernel) ShutdownWrite(fd int) error {
 func (e *Endpoint) Read(p []byte) (int, unix.Errno) {
 	for {
 		sim.Step("client reads")
+		if e.closed {
+			return 0, unix.EBADF
+		}
 		if n, errno := e.recv(p); errno != unix.EAGAIN {
 			return n, errno
 		}
@@ -65,19 +74,12 @@ func (e *Endpoint) Read(p []byte) (int, unix.Errno) {
 	}
 }
 
-// Wait waits until e is readable, or writable if write is set, or prod is called.
-func (e *Endpoint) Wait(write bool) {
-	ev := e.poll()
-	if ev&unix.EPOLLIN == 0 && (!write || len(e.out.sent) >= e.k.SendCap) {
-		e.waiting.Park("client's socket")
+// WaitRoom waits until Write would take something or fail.
+func (e *Endpoint) WaitRoom() {
+	for e.errno == 0 && !e.dead && !e.closed && len(e.out.sent) >= e.k.SendCap {
+		e.waiting.Park("room in client's socket")
 	}
 }
-
-// WaitProd waits until something happens to e or Prod is called.
-func (e *Endpoint) WaitProd() { e.waiting.Park("word from the test") }
-
-// Prod ends the waiting.
-func (e *Endpoint) Prod() { e.waiting.Wake(e.waiting.Len()) }
 
 // Readable reports whether Read returns at once.
 func (e *Endpoint) Readable() bool { return e.poll()&unix.EPOLLIN != 0 }
@@ -85,7 +87,7 @@ func (e *Endpoint) Readable() bool { return e.poll()&unix.EPOLLIN != 0 }
 // Write sends what there is room for.
 func (e *Endpoint) Write(p []byte) (int, unix.Errno) {
 	sim.Step("client writes")
-	if e.errno != 0 || e.dead {
+	if e.errno != 0 || e.dead || e.closed || e.shutW {
 		return 0, unix.EPIPE
 	}
 	n := min(len(p), e.k.SendCap-len(e.out.sent))
@@ -101,14 +103,20 @@ func (e *Endpoint) CloseWrite() { e.shutW, e.out.fin = true, true }
 
 // Close closes both directions, with RST if something is unread.
 func (e *Endpoint) Close() {
-	sim.Note("%v closes", e)
-	e.shut()
+	if !e.closed {
+		sim.Note("%v closes", e)
+		e.shut()
+		e.waiting.Wake(e.waiting.Len())
+	}
 }
 
 // Reset closes with RST.
 func (e *Endpoint) Reset() {
-	sim.Note("%v resets", e)
-	e.abort()
+	if !e.closed {
+		sim.Note("%v resets", e)
+		e.abort()
+		e.waiting.Wake(e.waiting.Len())
+	}
 }
 
 // Closed reports whether the descriptor has been closed.
@@ -122,3 +130,6 @@ func (e *Endpoint) Unread() (bytes int, end bool) { return len(e.in.arrived), e.
 
 // Writable reports whether the kernel would take bytes and epoll say so.
 func (e *Endpoint) Writable() bool { return e.writable() && !e.dead }
+
+// Drained reports whether all that the peer has sent has been read.
+func (e *Endpoint) Drained() bool { return len(e.in.sent) == 0 && len(e.in.arrived) == 0 }

@@ -41,12 +41,13 @@ type Kernel struct {
 	Faults  Faults
 	SendCap int // bytes in a send buffer
 	RecvCap int // bytes in a receive buffer
-	Most    int // descriptors
+	Most    int // descriptors: with more open accept fails with EMFILE
 
 	files     []file // by number, nil for free
 	streams   []*stream
 	listening *listener
 	sockets   []*Endpoint // all that were accepted
+	Excuse    bool        // the last accept failed for no reason
 	Opened    int         // epoll instances: 0 when the code under test is not simulated
 }
 
@@ -65,7 +66,7 @@ func New(w *sim.World) *Kernel {
 	K = &Kernel{
 		Faults: Faults{Interrupt: rare(), ShortSend: rare(), NoSend: rare(), Accept: rare(),
 			AddFails: rare(), Spurious: rare(), Reset: []int{0, 0, 0, 500, 100}[sim.Pick(5)]},
-		SendCap: size(), RecvCap: size(), Most: 200,
+		SendCap: size(), RecvCap: size(), Most: []int{200, 200, 7 + sim.Pick(8)}[sim.Pick(3)],
 		files: make([]file, first),
 	}
 	w.Outside = K
@@ -119,6 +120,15 @@ func (k *Kernel) Accepted() []*Endpoint { return k.sockets }
 func (k *Kernel) Socket(fd int) *Endpoint {
 	e, _ := k.files[fd].(*Endpoint)
 	return e
+}
+
+// Backlog is how many connections wait to be accepted, and whether accept would
+// find a number for one.
+func (k *Kernel) Backlog() (n int, room bool) {
+	if k.listening != nil {
+		n = len(k.listening.backlog)
+	}
+	return n, len(k.Open()) < k.Most
 }
 
 func (k *Kernel) interrupted() bool { return sim.Chance(k.Faults.Interrupt) }
@@ -202,12 +212,16 @@ func (k *Kernel) Listen(fd int) { k.listening = enter[*listener](k, fd, "listen"
 // Accept is accept4(2).
 func (k *Kernel) Accept(fd int) (int, unix.Errno) {
 	l := enter[*listener](k, fd, "accept")
+	k.Excuse = false
 	switch {
+	case len(k.Open()) >= k.Most: // Linux reserves the number first, also when nobody waits
+		return -1, unix.EMFILE
 	case k.interrupted():
 		return -1, unix.EINTR
 	case len(l.backlog) == 0:
 		return -1, unix.EAGAIN
 	case sim.Chance(k.Faults.Accept):
+		k.Excuse = true
 		errno := []unix.Errno{unix.EMFILE, unix.ENOBUFS, unix.ECONNABORTED}[sim.Pick(3)]
 		if errno == unix.ECONNABORTED {
 			l.backlog[0].abort()

@@ -195,7 +195,7 @@ func (e *Endpoint) send(p []byte) (int, unix.Errno) {
 	switch {
 	case n > 1 && sim.Chance(e.k.Faults.ShortSend):
 		n = 1 + sim.Pick(n-1)
-		e.owe()
+		e.owed = true
 	case n > 0 && sim.Chance(e.k.Faults.NoSend) && e.owe():
 		n = 0
 	}
@@ -209,8 +209,8 @@ func (e *Endpoint) send(p []byte) (int, unix.Errno) {
 	return n, 0
 }
 
-// owe has room announced with the next piece that leaves; without one on its way
-// the kernel would not refuse.
+// owe has room announced with the next piece that leaves, as after a refusal for
+// want of memory; without a piece on its way the kernel would not refuse.
 func (e *Endpoint) owe() bool {
 	if len(e.out.sent) > 0 {
 		e.owed = true

@@ -32,10 +32,16 @@ var tested = []string{"poller", "poller/socket", "conn", "conn/hub"}
 var instead = map[string]string{
 	"sync":                             "roost/poller/sim/sync",
 	"sync/atomic":                      "roost/poller/sim/atomic",
+	"context":                          "roost/poller/sim/context",
 	"syscall":                          "roost/poller/sim/syscall",
 	"golang.org/x/sys/unix":            "roost/poller/sim/unix",
 	"github.com/mailru/easygo/netpoll": "roost/poller/sim/netpoll",
 }
+
+// tapped are functions that tell the test when they begin, and with which
+// arguments, the receiver first: what they do has its place in the order of steps
+// there, because their callers hold a lock.
+var tapped = []string{"conn.enter", "conn.closeLocked", "conn.failLocked", "hub.publish"}
 
 // netpoll's epoll.go is rewritten as well; of its other files it needs only this.
 const netpollRest = `package netpoll
@@ -173,7 +179,7 @@ func rewritten(name string, constants map[string]bool) ([]byte, error) {
 		case *ast.ImportSpec:
 			from := strings.Trim(n.Path.Value, `"`)
 			pure := f.Name.Name == "conn" || f.Name.Name == "hub" // sockets and errnos are all they know of system calls
-			if to, ok := instead[from]; ok && (!pure || strings.HasPrefix(from, "sync")) {
+			if to, ok := instead[from]; ok && (!pure || strings.HasPrefix(from, "sync") || from == "context") {
 				change(n.Path, `"`+to+`"`)
 			}
 		case *ast.SelectorExpr:
@@ -198,6 +204,11 @@ func rewritten(name string, constants map[string]bool) ([]byte, error) {
 				at := offset(n.Body.Lbrace) + 1
 				edits = append(edits, edit{at, at, " defer sim.Exclusive(" + n.Recv.List[0].Names[0].Name + ")();"})
 			}
+			if what := f.Name.Name + "." + n.Name.Name; n.Recv != nil && slices.Contains(tapped, what) {
+				usesSim = true
+				at := offset(n.Body.Lbrace) + 1
+				edits = append(edits, edit{at, at, fmt.Sprintf(" sim.Tap(%q, %s);", what, arguments(n))})
+			}
 		}
 		return err == nil
 	})
@@ -218,6 +229,17 @@ func rewritten(name string, constants map[string]bool) ([]byte, error) {
 	}
 	out.Write(src[from:])
 	return out.Bytes(), nil
+}
+
+// arguments are the names of a method's receiver and parameters.
+func arguments(f *ast.FuncDecl) string {
+	var names []string
+	for _, field := range append(slices.Clone(f.Recv.List), f.Type.Params.List...) {
+		for _, name := range field.Names {
+			names = append(names, name.Name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // actor is the name of what a go statement runs: "p.pool.work" works.
