@@ -76,6 +76,14 @@ func (r *run) ended(s *session) {
 		if s.opened && c.fault != s.why {
 			sim.Fail("%v ends with %v, but its client has done %v", s, s.why, c.fault)
 		}
+	case conn.ReasonPeerReset:
+		if !s.end.Dead() {
+			sim.Fail("%v ends with %v, but nobody has reset it", s, s.why)
+		}
+	case conn.ReasonPeerGone, conn.ReasonHandshakeAbandoned:
+		if !c.shut && !c.end.Closed() && !c.end.Dead() {
+			sim.Fail("%v ends with %v, but its client is there", s, s.why)
+		}
 	}
 }
 
@@ -144,16 +152,21 @@ func (r *run) writtenAtRest(s *session) {
 	}
 }
 
-// inTime fails if a deadline is over.
+// inTime fails if a deadline is over, counted from the rest that saw s in its state first.
 func (r *run) inTime(s *session) {
-	limit := r.plan.conn.CloseTimeout
-	if st := s.conn.State(); st == conn.StateHandshaking {
-		limit = r.plan.conn.HandshakeTimeout
-	} else if st == conn.StateOpen {
-		return
+	st := s.conn.State()
+	if s.seen != st {
+		s.seen, s.since = st, r.clock
 	}
-	if r.clock-s.entered >= limit {
-		sim.Fail("%v is %v for %v", s, s.conn.State(), r.clock-s.entered)
+	limit := r.plan.conn.CloseTimeout
+	switch st {
+	case conn.StateOpen:
+		return
+	case conn.StateHandshaking:
+		limit = r.plan.conn.HandshakeTimeout
+	}
+	if r.clock-s.since >= limit {
+		sim.Fail("%v is %v for %v", s, st, r.clock-s.since)
 	}
 }
 

@@ -18,14 +18,15 @@ type session struct {
 	end    *kernel.Endpoint
 	client *client
 
-	state   conn.State
-	entered time.Duration // on the group's clock
-	opened  bool
-	closed  bool // OnClose was called
-	gone    bool
-	failed  bool // its end is not a closing handshake
-	code    frame.StatusCode
-	why     conn.Reason // of its end, once that has begun
+	state  conn.State
+	seen   conn.State    // at rest
+	since  time.Duration // on the group's clock: of the first rest in state seen
+	opened bool
+	closed bool // OnClose was called
+	gone   bool
+	failed bool // its end is not a closing handshake
+	code   frame.StatusCode
+	why    conn.Reason // of its end, once that has begun
 
 	got int // messages handed to the handler
 
@@ -51,7 +52,7 @@ type sending struct {
 
 func (r *run) newSession(c *conn.Conn, e *kernel.Endpoint) *session {
 	s := &session{run: r, conn: c, end: e, client: r.client(e.Peer()),
-		sent: map[string]*sending{}, lanes: map[string][]*sending{}, entered: r.clock}
+		sent: map[string]*sending{}, lanes: map[string][]*sending{}}
 	s.client.session = s
 	r.sessions = append(r.sessions, s)
 	r.byConn[c] = s
@@ -66,7 +67,7 @@ func (s *session) enter(to conn.State) {
 		sim.Fail("%v goes from %v to %v", s, s.state, to)
 	}
 	sim.Note("%v is %v", s, to)
-	s.state, s.entered = to, s.run.clock
+	s.state = to
 	switch to {
 	case conn.StateOpen:
 		s.first = len(s.run.published)
