@@ -17,10 +17,22 @@ import (
 // rank orders the packages of this module, by path below the module. A package
 // may import those of a lower rank only, so an arrow never points upward.
 var rank = map[string]int{
-	"poller/socket":   0, // the system calls
-	"conn/frame":      0, // pure bytes
-	"conn/handshake":  0, // pure bytes
-	"poller":          1,
+	"poller/socket":  0, // the system calls
+	"conn/frame":     0, // pure bytes
+	"conn/handshake": 0, // pure bytes
+	"poller":         1,
+
+	// Only with the build tag roostsim, see "The simulator" in ARCHITECTURE.md.
+	"poller/sim":         0,
+	"poller/sim/rewrite": 0,
+	"poller/sim/atomic":  1,
+	"poller/sim/context": 1,
+	"poller/sim/kernel":  1,
+	"poller/sim/sync":    1,
+	"poller/sim/syscall": 2,
+	"poller/sim/unix":    2,
+	"conn/simtest":       4,
+
 	"conn":            2,
 	"conn/hub":        3,
 	"conn/cluster":    3,
@@ -45,6 +57,7 @@ var apart = []struct{ from, to, because string }{
 	{"bench", "poller", "the load generator has a loop of its own, see ARCHITECTURE.md"},
 	{"cmd/roost-bench", "conn", "the judge shares no code with what it judges"},
 	{"cmd", "conn/conntest", "what tests need stays out of programs"},
+	{"cmd", "poller/sim", "programs run on the real kernel"},
 	{"cmd/roost", "bench", "the server carries no load generator"},
 }
 
@@ -94,7 +107,7 @@ func (p pkg) ours() bool { return p.Module != nil && p.Module.Main && len(p.GoFi
 
 func listPackages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Dir,Doc,Standard,Module,GoFiles,Imports,Deps", "./...")
+	cmd := exec.Command("go", "list", "-tags=roostsim", "-deps", "-json=ImportPath,Dir,Doc,Standard,Module,GoFiles,Imports,Deps", "./...")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
