@@ -134,8 +134,11 @@ func (r *run) adopt(fd int) {
 			received = buf[:n]
 		}
 	}
-	if c.Start(r.poller, fd, received) != nil {
+	if err := c.Start(r.poller, fd, received); err != nil {
 		s.failed = true
+		if !s.end.Unwatched() {
+			sim.Fail("%v cannot be registered, and epoll is not to blame: %v", s, err)
+		}
 		return
 	}
 	if r.draining {

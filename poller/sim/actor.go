@@ -66,12 +66,23 @@ func Step(what string) {
 	if r&(1<<32-1) >= w.switches {
 		return
 	}
-	a := w.current
 	if r>>32 < w.naps {
-		a.until = w.turns + 1 + w.Rand.IntN(2000)
-		w.ready = remove(w.ready, a)
-		w.napping = append(w.napping, a)
+		Nap()
+		return
 	}
+	w.current.yield(struct{}{})
+}
+
+// Nap lets others do a lot in between.
+func Nap() {
+	w := world
+	if w == nil || w.current == nil {
+		return
+	}
+	a := w.current
+	a.until = w.turns + 1 + w.Rand.IntN(2000)
+	w.ready = remove(w.ready, a)
+	w.napping = append(w.napping, a)
 	a.yield(struct{}{})
 }
 

@@ -131,5 +131,8 @@ func (e *Endpoint) Unread() (bytes int, end bool) { return len(e.in.arrived), e.
 // Writable reports whether the kernel would take bytes and epoll say so.
 func (e *Endpoint) Writable() bool { return e.writable() && !e.dead }
 
+// Unwatched reports whether epoll_ctl has failed to add the socket.
+func (e *Endpoint) Unwatched() bool { return e.unwatched }
+
 // Drained reports whether all that the peer has sent has been read.
 func (e *Endpoint) Drained() bool { return len(e.in.sent) == 0 && len(e.in.arrived) == 0 }

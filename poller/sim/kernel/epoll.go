@@ -91,8 +91,9 @@ func (k *Kernel) Control(epfd, op, fd int, ev *unix.EpollEvent) error {
 		if at >= 0 {
 			return unix.EEXIST
 		}
-		if _, socket := f.(*Endpoint); socket && sim.Chance(k.Faults.AddFails) {
+		if e, socket := f.(*Endpoint); socket && sim.Chance(k.Faults.AddFails) {
 			sim.Note("epoll_ctl fails for %d", fd)
+			e.unwatched = true
 			return unix.ENOSPC
 		}
 		w := &watch{ep: ep, file: f, fd: ev.Fd, interest: ev.Events}
@@ -165,6 +166,9 @@ func (k *Kernel) Wait(epfd int, events []unix.EpollEvent) (int, error) {
 			sim.Note("event %#x for %d", ev.Events, ev.Fd)
 		}
 		sim.Step("events")
+		if sim.Chance(k.Faults.Late) {
+			sim.Nap()
+		}
 		return n, nil
 	}
 }

@@ -32,6 +32,7 @@ type Faults struct {
 	Accept    int // accept fails
 	AddFails  int // a socket cannot be added to epoll
 	Spurious  int // an event that is not true
+	Late      int // the thread sleeps between epoll_wait and what it does about it
 	Reset     int // with each piece that arrives: the connection is reset
 }
 
@@ -65,7 +66,8 @@ func New(w *sim.World) *Kernel {
 	size := func() int { return []int{1, 7, 64, 300, 2000}[sim.Pick(5)] + sim.Pick(50) }
 	K = &Kernel{
 		Faults: Faults{Interrupt: rare(), ShortSend: rare(), NoSend: rare(), Accept: rare(),
-			AddFails: rare(), Spurious: rare(), Reset: []int{0, 0, 0, 500, 100}[sim.Pick(5)]},
+			AddFails: rare(), Spurious: rare(), Late: rare(),
+			Reset: []int{0, 0, 0, 500, 100}[sim.Pick(5)]},
 		SendCap: size(), RecvCap: size(), Most: []int{200, 200, 7 + sim.Pick(8)}[sim.Pick(3)],
 		files: make([]file, first),
 	}

@@ -81,6 +81,8 @@ type Endpoint struct {
 	owed    bool // room is announced although there was some all the time
 	watch   *watch
 	waiting sim.Queue
+
+	unwatched bool // epoll_ctl has failed for it
 }
 
 func (e *Endpoint) String() string { return e.name }
