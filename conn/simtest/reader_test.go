@@ -76,6 +76,9 @@ func (c *client) judge() {
 	if c.refused {
 		return
 	}
+	if len(c.rest) > 4*longest+1000 {
+		sim.Fail("%s cannot make sense of %.200q", c.name, c.rest)
+	}
 	if !c.upgraded {
 		head, _, ok := strings.Cut(string(c.rest), "\r\n\r\n")
 		if !ok {

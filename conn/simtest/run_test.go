@@ -109,7 +109,7 @@ func (r *run) goOn() {
 }
 
 func TestSeeds(t *testing.T) {
-	start, told, steps := time.Now(), time.Now(), 0
+	start, told, steps, most := time.Now(), time.Now(), 0, 0
 	for i := range *count {
 		seed := *first + i**stride
 		var lines []string
@@ -119,6 +119,7 @@ func TestSeeds(t *testing.T) {
 		}
 		failure, n := play(seed, into)
 		steps += n
+		most = max(most, n)
 		for _, line := range lines {
 			fmt.Println(line)
 		}
@@ -132,7 +133,7 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	if !*quiet {
-		fmt.Printf("%6d seeds, %d steps in %.1f s\n", *count, steps, time.Since(start).Seconds())
+		fmt.Printf("%6d seeds, %d steps, at most %d in one, in %.1f s\n", *count, steps, most, time.Since(start).Seconds())
 	}
 }
 

@@ -43,6 +43,18 @@ var instead = map[string]string{
 // there, because their callers hold a lock.
 var tapped = []string{"conn.enter", "conn.closeLocked", "conn.failLocked", "hub.publish"}
 
+// smaller are constants that a handful of connections never reaches the size of.
+var smaller = map[string]string{
+	"poller.acceptBudget": "2",
+	"poller.batchMost":    "2",
+	"poller.helpMost":     "2",
+	"socket.MaxIovecs":    "3",
+	"conn.ownMost":        "150",
+	"conn.corkKeep":       "200",
+	"hub.stride":          "2",
+	"hub.chunkSlots":      "3",
+}
+
 // netpoll's epoll.go is rewritten as well; of its other files it needs only this.
 const netpollRest = `package netpoll
 
@@ -185,6 +197,12 @@ func rewritten(name string, constants map[string]bool) ([]byte, error) {
 		case *ast.SelectorExpr:
 			if x, ok := n.X.(*ast.Ident); ok && x.Name == "unix" && strings.ToUpper(n.Sel.Name) == n.Sel.Name {
 				constants[n.Sel.Name] = true
+			}
+		case *ast.ValueSpec:
+			for i, name := range n.Names {
+				if less, ok := smaller[f.Name.Name+"."+name.Name]; ok && i < len(n.Values) {
+					change(n.Values[i], less)
+				}
 			}
 		case *ast.GoStmt:
 			usesSim = true
