@@ -1,5 +1,5 @@
 # An index of scripts/: every target is one line, and works without make too.
-.PHONY: help build test race format lint fuzz density smoke hostile many peers ci
+.PHONY: help build test race format lint fuzz simulate density smoke hostile many peers ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,6 +22,9 @@ lint: ## run golangci-lint, pinned
 
 fuzz: ## fuzz every target with 100,000 inputs
 	@scripts/fuzz.sh
+
+simulate: ## run the server in orders of steps that seeds choose
+	@scripts/simulate.sh
 
 density: ## measure memory per idle connection against its ceiling
 	@scripts/density-gate.sh
