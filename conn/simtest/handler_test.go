@@ -44,6 +44,9 @@ func (h handler) OnMessage(c *conn.Conn, op frame.Opcode, payload []byte) {
 	if s.closed {
 		sim.Fail("%v gets a message after its end", s)
 	}
+	if s.deaf {
+		sim.Fail("%v gets %q, but its handler has paused it", s, payload)
+	}
 	if s.got >= len(s.client.messages) {
 		sim.Fail("%v gets %q, which nobody sent", s, payload)
 	}
@@ -83,6 +86,7 @@ func (h handler) obey(s *session, c *conn.Conn, op frame.Opcode, text string) {
 		panic(errOnPurpose)
 	case 'P':
 		s.pause(true)
+		s.deaf = s.pausing == 0 && !s.unsure
 	case 'R':
 		s.pause(true)
 		s.pause(false)

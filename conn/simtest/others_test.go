@@ -3,7 +3,6 @@
 package simtest
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"roost/conn/frame"
 	"roost/conn/hub"
 	"roost/poller/sim"
+	"roost/poller/sim/context"
 )
 
 // stranger calls what any goroutine may call at any time.
@@ -20,8 +20,11 @@ func (r *run) stranger(name string) {
 		text := fmt.Sprintf("%s.%d ", name, i) + strings.Repeat("é", sim.Pick(one(2, 20, longest/2)))
 		op := one(frame.Text, frame.Binary)
 		if sim.Chance(4) {
-			ctx := one[context.Context](context.Background(), r.over)
-			if err := r.hub.BroadcastWait(ctx, frame.Prepare(op, []byte("B"+text))); err != nil && err != hub.ErrClosed && r.over.Err() == nil {
+			ctx := context.New()
+			if sim.Chance(2) {
+				sim.Go("deadline", ctx.End)
+			}
+			if err := r.hub.BroadcastWait(ctx, frame.Prepare(op, []byte("B"+text))); err != nil && err != hub.ErrClosed && err != ctx.Err() {
 				sim.Fail("BroadcastWait: %v", err)
 			}
 			continue

@@ -35,6 +35,7 @@ type session struct {
 	first int // broadcasts before are of no concern: published before it was open
 	due   int // broadcasts before must have been delivered if the end is in order
 
+	deaf    bool // paused by its own handler: no message may come
 	pausing int  // calls of Pause and Resume in progress
 	paused  bool // after the last of them
 	unsure  bool // calls overlapped, so nobody knows
@@ -105,6 +106,7 @@ func (s *session) pause(on bool) {
 	if on {
 		s.conn.Pause()
 	} else {
+		s.deaf = false
 		s.conn.Resume()
 	}
 	s.paused = on

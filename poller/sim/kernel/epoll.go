@@ -94,6 +94,9 @@ func (k *Kernel) Control(epfd, op, fd int, ev *unix.EpollEvent) error {
 		if e, socket := f.(*Endpoint); socket && sim.Chance(k.Faults.AddFails) {
 			sim.Note("epoll_ctl fails for %d", fd)
 			e.unwatched = true
+			if sim.Chance(2) {
+				sim.Nap() // whoever waits for a lock of the caller comes next
+			}
 			return unix.ENOSPC
 		}
 		w := &watch{ep: ep, file: f, fd: ev.Fd, interest: ev.Events}
