@@ -107,6 +107,9 @@ func (r *run) readAtRest(s *session) {
 		if bytes > 0 || end && s.conn.Backlog().Bytes == 0 {
 			sim.Fail("%v is closing and has not read %d bytes, end %v", s, bytes, end)
 		}
+		if s.why == conn.ReasonPeerClosed && s.conn.Backlog().Bytes == 0 {
+			sim.Fail("%v has answered the close frame and does not close", s) // RFC 6455 section 7.1.1
+		}
 		return
 	}
 	if s.stalled() {
