@@ -142,25 +142,33 @@ func (o *outbound) written(g *Group, n int) {
 }
 
 // truncate drops everything that has not begun to leave and returns how many
-// frames that was.
+// frames that was. The places go as well: where short shared frames have waited they
+// are nearly all there is to free.
 func (o *outbound) truncate(g *Group) int {
 	keep := 0
 	if o.partial {
 		keep = 1
 	}
 	before := o.frames
+	o.drop(g, keep)
+	o.segs = append([]segment(nil), o.segs...)
+	o.buf = nil
+	return before - o.frames
+}
+
+// drop drops all segments but the first keep ones.
+func (o *outbound) drop(g *Group, keep int) {
 	for i := keep; i < len(o.segs); i++ {
 		o.leave(g, &o.segs[i])
 	}
 	clear(o.segs[keep:])
 	o.segs = o.segs[:keep]
-	return before - o.frames
 }
 
 // discard drops everything, for a queue that is given up.
 func (o *outbound) discard(g *Group) {
 	o.partial = false
-	o.truncate(g)
+	o.drop(g, 0)
 	g.queued(-o.counted)
 	o.counted = 0
 }

@@ -92,6 +92,26 @@ func TestOutboundTruncate(t *testing.T) {
 	}
 }
 
+// TestTruncateFreesThePlaces: a thousand frames that others hold too weigh a
+// thousand places.
+func TestTruncateFreesThePlaces(t *testing.T) {
+	g := NewGroup(Config{})
+	for _, written := range []int{0, 3} {
+		var o outbound
+		for range 1000 {
+			s := new(Shared)
+			s.Set([]byte("short"), 1)
+			s.retain(g)
+			o.share([]byte("short"), s, 1)
+		}
+		o.written(g, written)
+		o.truncate(g)
+		if most := outboundSize + segmentSize; o.weight() > most {
+			t.Errorf("%d written: weighs %d bytes truncated, want at most %d", written, o.weight(), most)
+		}
+	}
+}
+
 func TestOutboundLimits(t *testing.T) {
 	g := NewGroup(Config{WriteQueueFrames: 3, WriteQueueBytes: 100})
 	var none *outbound
