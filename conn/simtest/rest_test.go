@@ -45,6 +45,12 @@ func (r *run) atRest() {
 	if n := st.ReadKept.Load(); n < 0 || n > 0 != kept {
 		sim.Fail("%d bytes are counted as kept, something is kept: %v", n, kept)
 	}
+	if n, most := st.WriteQueued.Load(), r.plan.conn.WriteQueueTotal; most > 0 && n > most {
+		sim.Fail("%d bytes wait in all, more than %d", n, most)
+	}
+	if n, most := st.ReadKept.Load(), r.plan.conn.ReadBufferTotal; most > 0 && n > most {
+		sim.Fail("%d bytes are kept in all, more than %d", n, most)
+	}
 	if h := r.hub.Stats(); h.Waiting > 0 || h.Publishers > 0 || int(h.Published) != len(r.published) {
 		sim.Fail("the hub rests with %+v, %d were published", h, len(r.published))
 	}

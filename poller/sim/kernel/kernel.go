@@ -62,7 +62,7 @@ var K *Kernel
 
 // New makes the kernel of the world w.
 func New(w *sim.World) *Kernel {
-	rare := func() int { return []int{0, 0, 200, 40, 10}[sim.Pick(5)] }
+	rare := func() int { return []int{0, 0, 200, 40, 10, 3}[sim.Pick(6)] }
 	size := func() int { return []int{1, 7, 64, 300, 2000}[sim.Pick(5)] + sim.Pick(50) }
 	K = &Kernel{
 		Faults: Faults{Interrupt: rare(), ShortSend: rare(), NoSend: rare(), Accept: rare(),
