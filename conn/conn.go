@@ -123,10 +123,11 @@ func (c *Conn) enter(to State) {
 func (c *Conn) PeerAddr() netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fd := c.reg.FD(); fd >= 0 && c.State() != StateNew {
-		return socket.PeerAddr(fd)
+	// In state Failed it may never have had a descriptor.
+	if st := c.State(); st == StateNew || st >= StateFailed {
+		return netip.AddrPort{}
 	}
-	return netip.AddrPort{}
+	return socket.PeerAddr(c.reg.FD())
 }
 
 // Subprotocol is the one agreed on in the handshake, "" for none.

@@ -45,8 +45,8 @@ func (c *Conn) end() {
 	g := c.group
 	var peer netip.AddrPort
 	if g.debug() {
-		if peer = g.leaving.take(c); !peer.IsValid() {
-			peer = c.PeerAddr() // gone with the descriptor
+		if peer = g.leaving.take(c); !peer.IsValid() && c.reg.FD() >= 0 {
+			peer = socket.PeerAddr(c.reg.FD()) // gone with the descriptor
 		}
 	}
 	c.mu.Lock()

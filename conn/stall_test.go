@@ -4,6 +4,7 @@ package conn
 
 import (
 	"log/slog"
+	"net"
 	"runtime"
 	"testing"
 	"time"
@@ -116,5 +117,44 @@ func TestResumeBeforeStart(t *testing.T) {
 		}
 		c.Pause()
 		c.Resume()
+	}
+}
+
+// TestPeerAddrBeforeStart: a connection that has no descriptor yet must not ask for
+// the peer of number 0.
+func TestPeerAddrBeforeStart(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	tcp, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	f, err := tcp.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stdin, err := unix.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = unix.Dup3(stdin, 0, 0)
+		unix.Close(stdin)
+	}()
+	if err := unix.Dup3(int(f.Fd()), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	g := NewGroup(Config{Handler: nobody{}, Log: slog.New(slog.DiscardHandler)})
+	c := New(g)
+	if addr := c.PeerAddr(); addr.IsValid() {
+		t.Errorf("a new connection has the peer %v", addr)
+	}
+	if c.Abort(ReasonShutdown); c.PeerAddr().IsValid() {
+		t.Errorf("a connection that failed before its start has the peer %v", c.PeerAddr())
 	}
 }
