@@ -176,16 +176,18 @@ func (c *Conn) keep(s *Scratch, in *inbound, rest []byte) {
 
 // settleInbound counts the n bytes that the inbound takes now.
 func (c *Conn) settleInbound(n int) {
-	if n == c.in.counted {
+	more := n - c.in.counted
+	if more == 0 {
 		return
 	}
-	c.group.kept(n - c.in.counted)
 	c.in.counted = n
+	// Before the sum, which may ring: whoever comes then looks for those that hold most.
 	if kib := uint16(min((n+1023)>>10, math.MaxUint16)); kib != c.kept {
 		c.mu.Lock()
 		c.kept = kib
 		c.mu.Unlock()
 	}
+	c.group.kept(more)
 }
 
 // forgetInbound gives up what is incomplete.

@@ -158,3 +158,25 @@ func TestPeerAddrBeforeStart(t *testing.T) {
 		t.Errorf("a connection that failed before its start has the peer %v", c.PeerAddr())
 	}
 }
+
+// TestAlarmFindsWhoRangIt: whoever is woken by Exceeded looks at once for those that
+// keep most, and nothing rings again before something grows.
+func TestAlarmFindsWhoRangIt(t *testing.T) {
+	var c *Conn
+	rang := 0
+	g := NewGroup(Config{
+		Handler: nobody{}, Log: slog.New(slog.DiscardHandler), ReadBufferTotal: 100,
+		Exceeded: func() {
+			rang++
+			if c.kept == 0 {
+				t.Error("the connection that rang keeps nothing yet")
+			}
+		},
+	})
+	c = New(g)
+	c.in = new(inbound)
+	c.settleInbound(5000)
+	if c.forgetInbound(); rang != 1 || c.kept != 0 || g.Stats.ReadKept.Load() != 0 {
+		t.Errorf("rang %d times, %d KiB and %d bytes are kept at the end", rang, c.kept, g.Stats.ReadKept.Load())
+	}
+}
