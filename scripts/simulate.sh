@@ -19,7 +19,7 @@ if [[ ${1:-} == --replay ]]; then
 	exit
 fi
 
-seeds=${1:-30000}
+seeds=${1:-20000}
 first=${2:-1}
 processes=$(nproc)
 "$work/simulate" -test.run 'TestReplay$'

@@ -128,7 +128,8 @@ func (r *run) adopt(fd int) {
 	var received []byte
 	if sim.Chance(4) {
 		// As from net/http, which has read before it gives a descriptor back.
-		buf := make([]byte, 1+sim.Pick(50))
+		sim.Nap()
+		buf := make([]byte, 1+sim.Pick(one(50, 600)))
 		n, errno := socket.Recv(fd, buf)
 		if errno == 0 {
 			received = buf[:n]
