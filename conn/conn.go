@@ -34,7 +34,7 @@ type Conn struct {
 	subprotocol int8 // index into the policy's list, -1 none; static once Open
 	pinged      bool // owned by Sweep: a ping was sent and nothing came since
 
-	kept uint16 // KiB that in takes, rounded up; written by the goroutine that holds reg, under mu
+	kept kept // bytes that in takes; written by the goroutine that holds reg, under mu
 
 	slot uint32 // owned by the hub
 

@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"bytes"
 	"syscall"
 	"unsafe"
 
@@ -19,6 +20,7 @@ type outbound struct {
 	alone   int    // bytes in segs without a Shared
 	counted int    // this queue's part in Stats.WriteQueued
 	dropped uint64 // frames that found the queue full
+	behind  int    // bytes of segs[0] that have left and are kept alive by the rest, unless it is a Shared
 	partial bool   // part of segs[0] has been written
 	buf     []byte // backing array of the first own segment, kept by a worker's cork
 }
@@ -44,7 +46,7 @@ const (
 // weight is how many bytes of memory the queue keeps alive by itself. What it
 // shares with other queues is counted once for all of them, by [Shared].
 func (o *outbound) weight() int {
-	return outboundSize + cap(o.segs)*segmentSize + o.alone + cap(o.buf)
+	return outboundSize + cap(o.segs)*segmentSize + o.alone + o.behind + cap(o.buf)
 }
 
 // full reports whether the limits forbid another frame.
@@ -125,6 +127,7 @@ func (o *outbound) written(g *Group, n int) {
 			o.buf = o.segs[i].b[:0]
 		}
 		o.partial = false
+		o.behind = 0
 		i++
 	}
 	rest := copy(o.segs, o.segs[i:])
@@ -136,8 +139,19 @@ func (o *outbound) written(g *Group, n int) {
 		o.bytes -= n
 		if seg.whole == nil {
 			o.alone -= n
+			o.behind += n
+			o.compact()
 		}
 		o.partial = true
+	}
+}
+
+// compact moves the rest of segs[0] when most of it has left: a peer that reads all
+// but the end of a large message must not keep the whole in memory. Each copy is
+// shorter than what has left since the one before.
+func (o *outbound) compact() {
+	if seg := &o.segs[0]; o.behind > len(seg.b) {
+		seg.b, o.behind = bytes.Clone(seg.b), 0
 	}
 }
 
@@ -167,7 +181,7 @@ func (o *outbound) drop(g *Group, keep int) {
 
 // discard drops everything, for a queue that is given up.
 func (o *outbound) discard(g *Group) {
-	o.partial = false
+	o.partial, o.behind = false, 0
 	o.drop(g, 0)
 	g.queued(-o.counted)
 	o.counted = 0
@@ -182,7 +196,7 @@ func (o *outbound) stub() int {
 	case o.segs[0].whole != nil:
 		return len(o.segs[0].whole.b)
 	}
-	return len(o.segs[0].b)
+	return len(o.segs[0].b) + o.behind
 }
 
 // reset empties a worker's cork for the next run and keeps its memory.

@@ -10,6 +10,39 @@ import (
 	"roost/conn/frame"
 )
 
+// TestLittleIsKeptOfWhatHasLeft reads large messages but for their ends: what stays in
+// memory must be little and be counted.
+func TestLittleIsKeptOfWhatHasLeft(t *testing.T) {
+	const size = 1 << 20
+	g := NewGroup(Config{})
+	for rest := size - 1; rest > 0; rest /= 2 {
+		var own, given outbound
+		own.encode(frame.Binary, make([]byte, size))
+		given.share(make([]byte, size), nil, 1)
+		for _, o := range []*outbound{&own, &given} {
+			for o.bytes > rest { // as a peer takes it
+				o.written(g, min(64<<10, o.bytes-rest))
+			}
+			kept := o.behind + cap(o.segs[0].b)
+			if kept > 3*rest+64 || o.weight() < kept*2/3 || o.stub() > kept {
+				t.Fatalf("of %d bytes %d wait: %d are kept, %d counted, %d as a stub", size, rest, kept, o.weight(), o.stub())
+			}
+		}
+	}
+}
+
+// TestKept holds the short form of a number to 11 bits and never more than it was.
+func TestKept(t *testing.T) {
+	for n := 1; n < 1<<40; n += 1 + n/7 {
+		if got := compress(n).bytes(); got > n || got < n-n>>10 {
+			t.Fatalf("%d became %d", n, got)
+		}
+	}
+	if compress(0).bytes() != 0 {
+		t.Error("nothing became something")
+	}
+}
+
 // TestOutboundKeepsBytesInOrder drives a queue with random operations and
 // compares what leaves with a plain byte slice.
 func TestOutboundKeepsBytesInOrder(t *testing.T) {

@@ -3,7 +3,7 @@
 package conn
 
 import (
-	"math"
+	"math/bits"
 	"unsafe"
 
 	"roost/conn/frame"
@@ -182,13 +182,23 @@ func (c *Conn) settleInbound(n int) {
 	}
 	c.in.counted = n
 	// Before the sum, which may ring: whoever comes then looks for those that hold most.
-	if kib := uint16(min((n+1023)>>10, math.MaxUint16)); kib != c.kept {
+	if kept := compress(n); kept != c.kept {
 		c.mu.Lock()
-		c.kept = kib
+		c.kept = kept
 		c.mu.Unlock()
 	}
 	c.group.kept(more)
 }
+
+// kept is a number of bytes in few bits: 11 and an exponent, rounded down.
+type kept uint16
+
+func compress(n int) kept {
+	shift := max(0, bits.Len(uint(n))-11)
+	return kept(shift<<11 | n>>shift)
+}
+
+func (k kept) bytes() int { return int(k&(1<<11-1)) << (k >> 11) }
 
 // forgetInbound gives up what is incomplete.
 func (c *Conn) forgetInbound() {

@@ -34,7 +34,11 @@ func (c *Conn) WriteQueued() int {
 	if c.out == nil || c.flag&corked != 0 { // what a worker collects is not counted
 		return 0
 	}
-	return c.out.weight() - c.out.alone + c.out.bytes
+	n := c.out.weight() - c.out.alone + c.out.bytes
+	if c.out.partial && c.out.segs[0].whole != nil {
+		n += c.out.stub() - len(c.out.segs[0].b) // the rest keeps all of it alive
+	}
+	return n
 }
 
 // ReadKept is about how many bytes are kept of what has not arrived whole, and
@@ -42,7 +46,7 @@ func (c *Conn) WriteQueued() int {
 func (c *Conn) ReadKept() (n int, ending bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return int(c.kept) << 10, c.State() > StateOpen
+	return c.kept.bytes(), c.State() > StateOpen
 }
 
 // Shed ends the connection because the server is short of memory; why is

@@ -3,6 +3,8 @@
 package conn
 
 import (
+	"bytes"
+
 	"roost/conn/frame"
 	"roost/poller/socket"
 )
@@ -27,16 +29,17 @@ func (c *Conn) send(b []byte, whole *Shared, frames int) error {
 	if c.State() != StateOpen {
 		return ErrNotOpen
 	}
+	left := 0
 	if c.out == nil {
-		n, ok := c.direct(b)
-		if !ok {
+		var ok bool
+		if left, ok = c.direct(b); !ok {
 			return ErrNotOpen
 		}
-		if n == len(b) {
+		if left == len(b) {
 			return nil
 		}
-		c.out = &outbound{partial: n > 0}
-		b = b[n:]
+		c.out = &outbound{partial: left > 0}
+		b = b[left:]
 		c.reg.WantWrite()
 	} else if err := c.admitLocked(frames); err != nil {
 		return err
@@ -45,6 +48,10 @@ func (c *Conn) send(b []byte, whole *Shared, frames int) error {
 		whole.retain(c.group)
 	}
 	c.out.share(b, whole, frames)
+	if left > 0 && whole == nil {
+		c.out.behind = left
+		c.out.compact()
+	}
 	c.settleLocked()
 	return nil
 }
@@ -220,8 +227,13 @@ func (c *Conn) uncork(s *Scratch) (end bool) {
 		if c.out == &s.cork {
 			// The socket is full: the connection takes the queue along.
 			moved := s.cork
-			c.out = &moved
-			s.cork = outbound{}
+			c.out, s.cork = &moved, outbound{}
+			if seg := &moved.segs[0]; seg.own && cap(seg.b) > 2*len(seg.b) {
+				// A few bytes must not take a large buffer along.
+				s.cork.buf, seg.b = seg.b[:0], bytes.Clone(seg.b)
+				moved.behind = 0
+			}
+			c.settleLocked()
 		}
 		s.cork.reset()
 	}

@@ -122,7 +122,7 @@ func TestWantWriteUnderLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			reader, err := socket.NetConn(dup)
+			reader, err := socket.NetConn(dup, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

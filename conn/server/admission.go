@@ -5,6 +5,7 @@ package server
 import (
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"roost/conn"
 	"roost/poller"
@@ -15,7 +16,32 @@ import (
 type admission struct {
 	seats     atomic.Int64  // WebSocket connections that got past their handshake
 	pauses    atomic.Uint64 // times that accepting stopped for want of descriptors or memory
-	unwatched atomic.Bool   // the last connection could not be watched
+	unwatched notice        // connections cannot be watched
+}
+
+// notice is a condition that is told to the log when it begins and when it ends, but
+// not more than once in summaryEvery: clients can bring it about as they please.
+type notice struct {
+	on   atomic.Bool  // it has begun and not ended
+	told atomic.Bool  // the log knows that it has begun
+	last atomic.Int64 // when the log was told, in Unix milliseconds
+}
+
+// begin reports whether the log is to be told.
+func (n *notice) begin(now time.Time) bool {
+	n.on.Store(true)
+	last := n.last.Load()
+	if n.told.Load() || now.UnixMilli()-last < summaryEvery.Milliseconds() || !n.last.CompareAndSwap(last, now.UnixMilli()) {
+		return false
+	}
+	n.told.Store(true)
+	return true
+}
+
+// end reports whether the log is to be told, which is when it was told of the
+// beginning. It costs next to nothing when nothing has begun.
+func (n *notice) end() bool {
+	return n.on.Load() && n.on.Swap(false) && n.told.Swap(false)
 }
 
 // refusals is how many connections beyond MaxConns may be open at once to be
@@ -24,6 +50,7 @@ const refusals = 1024
 
 func (s *Server) listen(addr string) (*poller.Listener, error) {
 	log := s.config.Log
+	var paused notice
 	l, err := s.poller.Listen(addr, poller.ListenerConfig{
 		OnAccept: func(fd int) { s.adopt(fd, nil) },
 		Admit: func() bool {
@@ -31,12 +58,17 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 		},
 		OnPause: func(errno syscall.Errno) {
 			s.admission.pauses.Add(1)
+			if !paused.begin(time.Now()) {
+				return
+			}
 			log.Warn("accepting pauses until a descriptor comes free; clients wait in the backlog",
 				"listener", addr, "err", errno.Error(), "connections", s.hub.Len(),
 				"remedy", "raise the descriptor limit (ulimit -n, LimitNOFILE=) or set --max-conns below it")
 		},
 		OnResume: func() {
-			log.Info("accepting again", "listener", addr, "connections", s.hub.Len())
+			if paused.end() {
+				log.Info("accepting again", "listener", addr, "connections", s.hub.Len())
+			}
 		},
 	})
 	if err != nil || s.config.UserTimeout < 0 {
@@ -62,13 +94,13 @@ func (s *Server) adopt(fd int, received []byte) {
 	c := conn.New(s.group)
 	s.hub.Join(c)
 	if err := c.Start(s.poller, fd, received); err != nil {
-		if !s.admission.unwatched.Swap(true) {
+		if s.admission.unwatched.begin(time.Now()) {
 			s.config.Log.Error("connections are refused with 503: epoll cannot watch more", "err", err, "connections", s.hub.Len(),
 				"remedy", "if there is no space left, raise the sysctl fs.epoll.max_user_watches")
 		}
 		return
 	}
-	if s.admission.unwatched.Load() && s.admission.unwatched.Swap(false) {
+	if s.admission.unwatched.end() {
 		s.config.Log.Info("connections can be watched again", "connections", s.hub.Len())
 	}
 	if s.draining.Load() {

@@ -19,10 +19,11 @@ const (
 )
 
 // Shutdown stops the server gracefully: it stops accepting connections and taking
-// messages, sends what has been published, closes every connection with status 1001 in waves and waits for the
-// closing handshakes. When ctx ends first, the connections that are left are
-// closed at once and ctx's error is returned. The waves take half of the time
-// until ctx's deadline at the most.
+// messages, sends what has been published, closes every connection with status 1001 in
+// waves and waits for the closing handshakes; HTTP requests may take as long as one of
+// those, Config.CloseTimeout. When ctx ends first, the connections that are left are
+// closed at once and ctx's error is returned. The waves take half of the time until
+// ctx's deadline at the most.
 //
 // With Config.Blocking, handlers that do not return keep the rest from ending: then
 // Shutdown returns when ctx ends, and the rest follows when they do. Neither
@@ -54,17 +55,32 @@ func (s *Server) shutdown(ctx context.Context) error {
 	for _, l := range *s.listeners.Load() {
 		l.Close()
 	}
-	httpErr := make(chan error, 1)
-	go func() { httpErr <- s.http.Shutdown(ctx) }()
+	httpDone := make(chan struct{})
+	go func() {
+		defer close(httpDone)
+		s.stopHTTP(ctx)
+	}()
 	// After an error ctx is over, and what follows falls through to the end.
 	s.hub.Seal()
 	_ = s.hub.Drain(ctx)
 	s.waves(ctx)
 	err := s.awaitEmpty(ctx)
-	if herr := <-httpErr; err == nil {
-		err = herr
-	}
+	<-httpDone
 	return err
+}
+
+// stopHTTP lets requests come to their end, for as long as a WebSocket client has for
+// its part of a close. Whoever is slower cannot hold up the stop.
+func (s *Server) stopHTTP(ctx context.Context) {
+	if limit := s.group.CloseTimeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.config.Log.Info("HTTP requests are cut off", "connections", s.doors.open.Load())
+		_ = s.http.Close()
+	}
 }
 
 // Close stops the server at once: connections are closed without a closing

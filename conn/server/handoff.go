@@ -59,9 +59,10 @@ func (h *handoff) give(fd int, received []byte) error {
 		socket.Close(fd)
 		return errors.New("too many HTTP connections")
 	}
-	nc, err := socket.NetConn(fd)
+	nc, err := socket.NetConn(fd, []byte(busy))
 	if err != nil {
 		h.open.Add(-1)
+		h.refused.Add(1)
 		return err
 	}
 	c := &httpConn{Conn: nc, received: received, home: h}
@@ -198,7 +199,10 @@ func (s *Server) takeBack(w http.ResponseWriter, r *http.Request, head []byte) {
 	buffered, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	received := slices.Concat(head, buffered, c.received)
 	fd, err := socket.Detach(c.Conn)
-	if err != nil {
+	if err != nil { // no descriptor left
+		s.doors.refused.Add(1)
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = c.Write([]byte(busy))
 		_ = c.Close()
 		return
 	}

@@ -25,7 +25,7 @@ type Stats struct {
 	Opened       uint64               // handshakes that succeeded
 	Ended        [conn.Reasons]uint64 // connections that ended, by reason
 	AcceptPauses uint64               // times that accepting stopped for want of descriptors
-	HTTPRefused  uint64               // connections beyond MaxHTTPConns
+	HTTPRefused  uint64               // connections beyond MaxHTTPConns, or without a descriptor for net/http
 	MessagesIn   uint64               // messages from clients
 	BytesIn      uint64               // bytes from clients: frames and request heads
 	Dropped      uint64               // frames dropped by the slow-consumer policy
@@ -87,6 +87,7 @@ type summary struct {
 	ended   [conn.Reasons]uint64
 	drops   uint64
 	refused uint64
+	pauses  uint64
 }
 
 const summaryEvery = 10 * time.Second
@@ -117,6 +118,7 @@ func (m *summary) log(now time.Time) {
 	n := len(attrs)
 	add("frames-dropped", g.Dropped.Load(), &m.drops)
 	dropped := len(attrs) > n
+	add("accept-pauses", m.server.admission.pauses.Load(), &m.pauses)
 	add("broadcasts-refused", m.server.hub.Stats().Refused, &m.refused)
 	if dropped {
 		if slow := m.server.Slowest(1); len(slow) > 0 {
@@ -124,6 +126,6 @@ func (m *summary) log(now time.Time) {
 		}
 	}
 	if attrs != nil {
-		m.server.config.Log.Warn("connections cut off or frames dropped in the last seconds", attrs...)
+		m.server.config.Log.Warn("connections cut off, held back or frames dropped in the last seconds", attrs...)
 	}
 }

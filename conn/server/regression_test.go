@@ -221,3 +221,17 @@ func TestSlowBodyTakesOnePlace(t *testing.T) {
 	_ = c.Close()
 	eventually(t, "its place is free", func() bool { return srv.Stats().HTTP <= 1 })
 }
+
+// TestSlowRequestsDoNotHoldUpAStop has an HTTP request whose body never comes.
+func TestSlowRequestsDoNotHoldUpAStop(t *testing.T) {
+	srv, addr := start(t, server.Config{Handler: server.Echo(), CloseTimeout: 50 * time.Millisecond, HTTP: http.HandlerFunc(
+		func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })})
+	c := conntest.Connect(t, addr)
+	c.Raw([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc"))
+	eventually(t, "the request is served", func() bool { return srv.Stats().HTTP == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}

@@ -361,3 +361,63 @@ func TestShutWindowMeetsUserTimeout(t *testing.T) {
 	eventually(t, "the kernel gives it up", func() bool { return srv.Stats().Ended[conn.ReasonPeerVanished] == 1 })
 	nothingCounted(t, srv)
 }
+
+// TestCorkStaysWithItsWorker has clients whose sockets are full get a few bytes from a
+// worker that has just written something large: its buffer must not go with them.
+func TestCorkStaysWithItsWorker(t *testing.T) {
+	h := newCollector()
+	srv, addr := start(t, server.Config{Handler: h, Workers: 1, Reactors: 1, PingInterval: -1, WriteQueueBytes: 512 << 10})
+	large := conntest.Dial(t, addr, "/ws")
+	<-h.opened
+	payload := strings.Repeat("l", 200<<10)
+	var slow []*conntest.Client
+	for range 8 {
+		c, its := h.dial(t, addr)
+		slow = append(slow, c)
+		fill(t, its, 1, prepared)
+		large.Text(payload) // through the cork of whoever runs it
+		large.ExpectText(payload)
+		before := its.Backlog().Frames
+		c.Text("little")
+		eventually(t, "it waits", func() bool { return its.Backlog().Frames > before })
+		if n := its.WriteQueued(); n > 16<<10 {
+			t.Errorf("%d bytes are kept for %d that wait", n, its.Backlog().Bytes)
+		}
+	}
+	for _, c := range append(slow, large) {
+		_ = c.Close()
+	}
+	nothingCounted(t, srv)
+}
+
+// TestOneLargeMessageDoesNotCostOthers exceeds the bound on half messages with one
+// that is longer than all others together.
+func TestOneLargeMessageDoesNotCostOthers(t *testing.T) {
+	h := newCollector()
+	srv, addr := start(t, server.Config{Handler: h, MaxMessage: -1, ReadBufferTotal: 80 << 20, PingInterval: -1})
+	half := conntest.Frame(true, ws.OpText, strings.Repeat("h", 20_000))
+	var innocent []*conntest.Client
+	for range 50 {
+		c, _ := h.dial(t, addr)
+		c.Raw(half[:10_000])
+		innocent = append(innocent, c)
+	}
+	guilty := conntest.Dial(t, addr, "/ws")
+	guilty.Raw(conntest.Frame(true, ws.OpBinary, strings.Repeat("g", 128<<10))[:2])
+	guilty.Raw([]byte{0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4}) // a length of 1 TiB in its place
+	for piece := make([]byte, 1<<20); ; {
+		if _, err := guilty.Write(piece); err != nil || srv.Stats().Ended[conn.ReasonReadBufferTotal]+uint64(srv.Stats().Closing) > 0 {
+			break
+		}
+	}
+	_ = guilty.Close()
+	for _, c := range innocent {
+		c.Raw(half[10_000:])
+		c.ExpectText(strings.Repeat("h", 20_000))
+		_ = c.Close()
+	}
+	nothingCounted(t, srv)
+	if n := srv.Stats().Ended[conn.ReasonReadBufferTotal]; n != 1 {
+		t.Errorf("%d were shed, want 1", n)
+	}
+}

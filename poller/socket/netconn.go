@@ -15,15 +15,20 @@ import (
 // socket descriptor, a TLS connection for example.
 var ErrNoDescriptor = errors.New("connection has no socket descriptor of its own")
 
-// NetConn turns fd into a net.Conn served by Go's own poller. It takes ownership
-// of fd in every case: after an error fd is closed.
-func NetConn(fd int) (net.Conn, error) {
+// NetConn turns fd into a net.Conn served by Go's own poller, for which it needs a
+// second descriptor for a moment. It takes ownership of fd in every case: after an
+// error, for want of that descriptor in most cases, farewell has been offered to the
+// peer and fd is closed.
+func NetConn(fd int, farewell []byte) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "socket")
 	if f == nil { // fd is negative, and net.FileConn panics
 		return nil, os.NewSyscallError("dup", unix.EBADF)
 	}
 	// net.FileConn duplicates the descriptor; closing the file drops ours.
 	c, err := net.FileConn(f)
+	if err != nil && len(farewell) > 0 {
+		_, _ = Send(fd, farewell)
+	}
 	if cerr := f.Close(); err == nil && cerr != nil {
 		err = errors.Join(cerr, c.Close())
 	}

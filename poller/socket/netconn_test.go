@@ -22,7 +22,7 @@ func TestNetConnRoundTrip(t *testing.T) {
 	before := openDescriptors()
 	buf := make([]byte, 8)
 	for range 20 {
-		c, err := NetConn(fd)
+		c, err := NetConn(fd, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestNetConnRoundTrip(t *testing.T) {
 func TestDetachReleasesReader(t *testing.T) {
 	fd, client := loopback(t, "127.0.0.1:0")
 	closing(t, client)
-	c, err := NetConn(fd)
+	c, err := NetConn(fd, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,14 +97,14 @@ func TestNetConnOwnsDescriptorAfterError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := NetConn(fd); err == nil {
+	if c, err := NetConn(fd, nil); err == nil {
 		c.Close()
 		t.Error("a regular file became a net.Conn")
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
 		t.Errorf("the descriptor after an error: %v, want EBADF", err)
 	}
-	if c, err := NetConn(-1); err == nil {
+	if c, err := NetConn(-1, nil); err == nil {
 		c.Close()
 		t.Error("no descriptor became a net.Conn")
 	}
@@ -128,7 +128,7 @@ func TestDetachErrors(t *testing.T) {
 
 	own, client := loopback(t, "127.0.0.1:0")
 	closing(t, client)
-	c, err := NetConn(own)
+	c, err := NetConn(own, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
