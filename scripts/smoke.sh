@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what README.md promises, as it is written there: serves the page, runs
-# every roost-bench command of README.md, broadcasts 100 messages to 15,000
+# the commands of README.md that end by themselves, broadcasts 100 messages to 15,000
 # connections, and stops under load with every client told so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,8 +17,8 @@ curl -fsS "http://$address/clients"; echo
 
 # Lines that end in a backslash go on in the next.
 mapfile -t commands < <(sed -e ':a' -e '/\\$/N; s/\\\n *//; ta' README.md |
-	grep -E '^(go run ./cmd/roost-bench|go build|scripts/side-by-side.sh) ')
-((${#commands[@]} >= 12)) || { echo "README.md has lost its commands for load testing" >&2; exit 1; }
+	grep -E '^(go run ./cmd/roost-bench|go run ./cmd/roost (plan|doctor)|go build|scripts/side-by-side.sh) ')
+((${#commands[@]} >= 14)) || { echo "README.md has lost commands" >&2; exit 1; }
 for command in "${commands[@]}"; do
 	echo "== $command"
 	[[ $command != *"./cmd/roost-bench run "* ]] || command+=" --quiet"

@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,14 +14,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/alecthomas/units"
 
 	"roost/conn"
 	"roost/conn/server"
 )
 
-// flags is the command line, one field per flag; config turns it into a
+// flags is the command line of serve, one field per flag; config turns it into a
 // server.Config. Values are read leniently: a bad one is kept with its fault, so
 // that all faults are reported at once.
 type flags struct {
@@ -60,54 +58,9 @@ type flags struct {
 	LogFormat choice `group:"Log" default:"text" placeholder:"text|json" help:"Format of the log on standard error."`
 }
 
-const description = `Keeps very many WebSocket connections open and reaches all of them at once.
-
-Without flags it serves a chat page at http://localhost:8000/ and WebSockets at /ws; every message of any client goes to every client.
-
-Sizes take KiB, MiB and GiB, times take ms, s, m and h. Every flag can be set by an environment variable: --max-conns by ROOST_MAX_CONNS.`
-
-// errHelp is returned when help was asked for and printed.
-var errHelp = errors.New("help printed")
-
-// parse reads the command line and the environment. An error names every fault.
-func parse(args []string, stdout io.Writer) (*flags, error) {
-	var f flags
-	helped := false
-	parser, err := kong.New(&f,
-		kong.Name("roost"), kong.Description(description),
-		kong.DefaultEnvars("ROOST"),
-		kong.Writers(stdout, stdout),
-		kong.Exit(func(int) { helped = true }),
-		kong.ValueFormatter(func(v *kong.Value) string {
-			help := v.Help
-			if v.HasDefault {
-				help += " Default " + v.Default + "."
-			}
-			if len(v.Tag.Envs) > 0 {
-				help += " [" + strings.Join(v.Tag.Envs, ", ") + "]"
-			}
-			return help
-		}),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-	)
-	if err != nil {
-		return nil, err
-	}
-	ctx, err := parser.Parse(args)
-	if helped {
-		return nil, errHelp
-	}
-	if err != nil {
-		return nil, err
-	}
-	var errs []error
-	for _, flag := range ctx.Model.AllFlags(true)[0] {
-		if v, ok := flag.Target.Addr().Interface().(interface{ fault() error }); ok {
-			if err := v.fault(); err != nil {
-				errs = append(errs, fmt.Errorf("--%s: %w", flag.Name, err))
-			}
-		}
-	}
+// faults lists what is wrong with the values of serve's flags, beside those that
+// could not be read at all.
+func (f *flags) faults() (errs []error) {
 	one := func(name string, v choice, of ...string) {
 		if !slices.Contains(of, string(v)) {
 			errs = append(errs, fmt.Errorf("--%s: %q is unknown; want %s", name, v, strings.Join(of, ", ")))
@@ -125,7 +78,7 @@ func parse(args []string, stdout io.Writer) (*flags, error) {
 	if err := f.config().Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	return &f, errors.Join(errs...)
+	return errs
 }
 
 // config is the server.Config of the flags, without log and HTTP handler.

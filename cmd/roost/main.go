@@ -2,31 +2,26 @@
 
 // Command roost keeps very many WebSocket connections open and reaches all of
 // them at once. Run it without flags for a chat server with its page on :8000;
-// -h lists the flags.
+// -h lists the commands and flags. Each command has a file of its name.
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
-
-	"roost/conn/server"
-	"roost/poller/socket"
 )
 
 // Exit codes.
 const (
 	exitOK      = 0
-	exitFailure = 1 // could not start, or could not go on, or stopped before every client was told
+	exitFailure = 1 // of serve: could not start, or could not go on, or stopped before every client was told
 	exitUsage   = 2
+
+	exitTooSmall = 1 // of doctor: a setting of this machine is too small
 )
 
 func main() {
@@ -35,122 +30,24 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, signals))
 }
 
-// run is main without the process: it serves until a signal comes.
+// run is main without the process. Serving and measuring end with a signal.
 func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
-	f, err := parse(args, stdout)
+	line, err := parse(args, stdout)
 	if errors.Is(err, errHelp) {
 		return exitOK
 	}
 	if err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintln(stderr, "roost:", line)
+		for fault := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintln(stderr, "roost:", fault)
 		}
-		fmt.Fprintln(stderr, "roost: run 'roost -h' for all flags")
+		fmt.Fprintln(stderr, "roost: run 'roost -h' for all commands and flags")
 		return exitUsage
 	}
-	log := f.logger(stderr)
-	descriptors := raiseLimit(log, f)
-
-	config := f.config()
-	config.Log = log
-	var srv *server.Server
-	config.HTTP = f.pages(func() int { return srv.Clients() })
-	srv, err = server.New(config)
-	if err == nil {
-		err = srv.Start()
+	switch line.command {
+	case "plan":
+		return runPlan(&line.Plan, thisMachine(), stdout, stderr, signals)
+	case "doctor":
+		return runDoctor(&line.Doctor, thisMachine(), stdout, stderr)
 	}
-	if err != nil {
-		log.Error("cannot start", "err", err, "remedy", remedy(err))
-		return exitFailure
-	}
-	settings := srv.Settings()
-	log.Info("roost is listening", "url", url(srv, f.Path), "handler", string(f.Handler),
-		"reactors", settings.Reactors, "workers", settings.Workers, "descriptors", descriptors)
-
-	select {
-	case err := <-srv.Failed():
-		_ = srv.Close()
-		log.Error("cannot go on", "err", err)
-		return exitFailure
-	case sig := <-signals:
-		return stop(log, f, srv, sig, signals)
-	}
-}
-
-// stop shuts down gracefully, or at once on a second signal.
-func stop(log *slog.Logger, f *flags, srv *server.Server, sig os.Signal, signals <-chan os.Signal) int {
-	log.Info("stopping; a second signal ends at once", "signal", sig.String(),
-		"clients", srv.Clients(), "timeout", f.ShutdownTimeout.n)
-	ctx, cancel := context.WithCancel(context.Background())
-	if f.ShutdownTimeout.n > 0 {
-		ctx, cancel = context.WithTimeout(context.Background(), f.ShutdownTimeout.n)
-	}
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- srv.Shutdown(ctx) }()
-	var err error
-	select {
-	case err = <-done:
-	case <-signals:
-		cancel()
-		err = <-done
-	}
-	ended := []any{}
-	for reason, n := range srv.Ended() {
-		ended = append(ended, slog.Uint64(reason.String(), n))
-	}
-	if err != nil {
-		log.Warn("stopped before every client had answered; the rest were cut off", "err", err, slog.Group("ended", ended...))
-		return exitFailure
-	}
-	log.Info("stopped", slog.Group("ended", ended...))
-	return exitOK
-}
-
-// reserved descriptors are kept for everything that is not a client: standard
-// streams, listeners, two per reactor, files that are being served.
-const reserved = 64
-
-// raiseLimit raises the descriptor limit as far as it goes and says what to do
-// when max-conns does not fit in it.
-func raiseLimit(log *slog.Logger, f *flags) uint64 {
-	n, err := socket.RaiseDescriptorLimit()
-	if err != nil {
-		log.Warn("cannot raise the descriptor limit", "err", err)
-	}
-	if need := uint64(f.MaxConns.n) + reserved; f.MaxConns.n > 0 && need > n {
-		log.Warn("--max-conns does not fit in the descriptor limit",
-			"max-conns", f.MaxConns.n, "limit", n,
-			"remedy", fmt.Sprintf("start with 'ulimit -n %d' or LimitNOFILE=%d in the systemd unit; "+
-				"if that is refused, first 'sysctl fs.nr_open=%d' as root", need, need, need))
-	}
-	return n
-}
-
-// url is where a person on this machine opens the page.
-func url(srv *server.Server, path string) string {
-	addrs := srv.Addrs()
-	var urls []string
-	for _, a := range addrs {
-		host := a.Addr().String()
-		if a.Addr().IsUnspecified() {
-			host = "localhost"
-		}
-		urls = append(urls, "http://"+net.JoinHostPort(host, strconv.Itoa(int(a.Port())))+"/")
-	}
-	return strings.Join(urls, " ") + " (WebSocket at " + path + ")"
-}
-
-func remedy(err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return "another process listens there: stop it, or choose another port with --listen"
-	case errors.Is(err, syscall.EACCES):
-		return "ports below 1024 need privileges: choose another with --listen, or grant CAP_NET_BIND_SERVICE"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "this machine has no such address: choose another with --listen"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return "no descriptors left: raise the limit with ulimit -n"
-	}
-	return "see the error; roost -h explains the flags"
+	return serve(&line.Serve, stderr, signals)
 }

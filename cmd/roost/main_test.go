@@ -206,11 +206,11 @@ func TestHelp(t *testing.T) {
 
 // TestDefaultsAgree compares the defaults of the flags with those of the package.
 func TestDefaultsAgree(t *testing.T) {
-	f, err := parse(nil, io.Discard)
+	line, err := parse(nil, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := server.New(f.config())
+	a, err := server.New(line.Serve.config())
 	if err != nil {
 		t.Fatal(err)
 	}

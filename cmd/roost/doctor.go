@@ -1,0 +1,111 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// doctorFlags are those of the doctor command.
+type doctorFlags struct {
+	Conns count `required:"" placeholder:"N" help:"Connections that the machine has to hold."`
+	JSON  bool  `name:"json" help:"Print JSON."`
+}
+
+// Help is shown by 'roost doctor -h'.
+func (doctorFlags) Help() string {
+	return "Run it where the server will run: in the same container, from the same kind of shell. It changes nothing. " +
+		"Exit codes: 0 nothing is too small, 1 something is, 2 wrong usage."
+}
+
+func (f *doctorFlags) faults() []error { return connsFaults(f.Conns) }
+
+// connsFaults are those of --conns, which plan has as well.
+func connsFaults(conns count) []error {
+	if conns.bad == nil && (conns.n < 1 || conns.n > maxConns) {
+		return []error{fmt.Errorf("--conns: %d is out of range; want 1 to %d", conns.n, maxConns)}
+	}
+	return nil
+}
+
+// maxConns is what server.Config takes at most.
+const maxConns = 1 << 30
+
+// runDoctor is the doctor command.
+func runDoctor(f *doctorFlags, m machine, stdout, stderr io.Writer) int {
+	n := needs(m, int64(f.Conns.n))
+	checks := examine(m, n)
+	var err error
+	if f.JSON {
+		err = writeJSON(stdout, struct {
+			Conns  int64   `json:"connections"`
+			Checks []check `json:"checks"`
+		}{n.Conns, checks})
+	} else {
+		err = writeChecks(stdout, n, checks)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "roost:", err)
+		return exitFailure
+	}
+	for _, c := range checks {
+		if c.Verdict == tooSmall {
+			return exitTooSmall
+		}
+	}
+	return exitOK
+}
+
+// writeChecks prints the table, then what to do about each fault.
+func writeChecks(w io.Writer, n need, checks []check) error {
+	fmt.Fprintf(w, "%s connections on this machine\n\n", grouped(n.Conns))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CHECK\tNOW\tNEEDED\tVERDICT\tABOUT")
+	wrong, unread := 0, 0
+	for _, c := range checks {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.amount(c.Now), c.amount(c.Needed), c.Verdict, c.Why)
+		switch c.Verdict {
+		case tooSmall:
+			wrong++
+		case unknown:
+			unread++
+		}
+	}
+	err := table.Flush()
+	if unread > 0 {
+		fmt.Fprintf(w, "\n%d could not be read and may be too small.\n", unread)
+	}
+	if wrong == 0 {
+		fmt.Fprintln(w, "\nNothing is too small.")
+		return err
+	}
+	fmt.Fprintf(w, "\n%d too small. As root:\n", wrong)
+	for _, c := range checks {
+		if c.Verdict != tooSmall {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s\n", c.Name)
+		for _, line := range c.Do {
+			fmt.Fprintf(w, "    now      %s\n", line)
+		}
+		for _, line := range c.Keep {
+			fmt.Fprintf(w, "    to stay  %s\n", line)
+		}
+	}
+	return err
+}
+
+// amount is Now or Needed as text.
+func (c *check) amount(v *int64) string {
+	switch {
+	case v == nil && c.Verdict == unknown:
+		return "unknown"
+	case v == nil:
+		return ""
+	case c.Unit == "bytes":
+		return inBytes(*v)
+	}
+	return grouped(*v)
+}

@@ -1,0 +1,124 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// planned runs the command on a made-up machine.
+func planned(t *testing.T, f files, args ...string) (code int, out, progress string) {
+	t.Helper()
+	line, err := parse(append([]string{"plan"}, args...), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr strings.Builder
+	code = runPlan(&line.Plan, f.machine(), &stdout, &stderr, nil)
+	return code, stdout.String(), stderr.String()
+}
+
+func contains(t *testing.T, out string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(out, part) {
+			t.Errorf("no %q in\n%s", part, out)
+		}
+	}
+}
+
+func TestPlanText(t *testing.T) {
+	code, out, _ := planned(t, roomy(), "--conns", "100000", "--calibrate", "0")
+	if code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, out, "100,000 connections", "3,747 bytes a connection, the sizes in /proc/slabinfo", "6.1 GB are available",
+		"100,064", "the limit is 200,000", "3,333 a second", "1 client process,", "10 client addresses", "at least 4 with 28,232 ports each",
+		"unknown: the time of a broadcast: --calibrate is 0", "roost doctor --conns 100000")
+
+	_, out, _ = planned(t, roomy(), "--conns", "3000000", "--calibrate", "0", "--ping-interval", "0")
+	contains(t, out, "TOO MUCH: 6.1 GB", "TOO MANY: the limit is 200,000", "switched off", "16 client processes")
+}
+
+func TestPlanSaysWhatItDoesNotKnow(t *testing.T) {
+	code, out, _ := planned(t, files{}, "--conns", "1000", "--calibrate", "0")
+	if code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, out, "estimated from Linux", "what is available is unknown", "the limit is unknown",
+		"unknown: available memory", "unknown: the descriptor limit", "unknown: the local ports", "1 client address (")
+
+	tight := files{"proc/self/limits": "Max open files 64 100 files\n"}
+	if _, out, _ = planned(t, tight, "--conns", "1000"); !strings.Contains(out, "leaves none for a calibration") {
+		t.Errorf("no reason for the missing calibration in\n%s", out)
+	}
+}
+
+// TestPlanCalibrates opens real connections, as few and for as short as it goes.
+func TestPlanCalibrates(t *testing.T) {
+	code, out, progress := planned(t, roomy(), "--conns", "40", "--calibrate", "1ms", "--payload", "200", "--json")
+	var p plan
+	if err := json.Unmarshal([]byte(out), &p); err != nil || code != exitOK {
+		t.Fatalf("exit code %d, %v\n%s", code, err, out)
+	}
+	b := p.Broadcast
+	if b == nil {
+		t.Fatalf("no broadcast: %v", p.Unknown)
+	}
+	if b.MeasuredConns < 1 || b.MeasuredConns > 40 || b.Broadcasts < 3 || b.PayloadBytes != 200 || b.PerDelivery <= 0 ||
+		b.SecondsLow > b.Seconds || b.Seconds > b.SecondsHigh || b.Seconds <= 0 {
+		t.Errorf("%+v", b)
+	}
+	if p.Conns != 40 || p.MemoryBytes != p.UserBytes+p.KernelBytes+p.FlightBytes || p.Unknown != nil {
+		t.Errorf("%+v", p)
+	}
+	contains(t, progress, "opening 40 connections", "broadcasts to")
+
+	_, out, _ = planned(t, roomy(), "--conns", "5", "--calibrate", "1ms")
+	contains(t, out, "one broadcast", "broadcasts to ", "server's processor time")
+}
+
+// TestCalibrationStops on a signal, and leaves nothing open: TestMain looks.
+func TestCalibrationStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := calibrate(ctx, 10, time.Second, 100, func(string, ...any) {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	signals := make(chan os.Signal, 1)
+	signals <- syscall.SIGINT
+	var stderr strings.Builder
+	code := run([]string{"plan", "--conns", "1000", "--calibrate", "1m"}, io.Discard, &stderr, signals)
+	if code != exitFailure || !strings.Contains(stderr.String(), "stopped") {
+		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}
+
+func TestTextOfNumbers(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", 1234567: "1,234,567", unlimited: "unlimited"} {
+		if got := grouped(n); got != want {
+			t.Errorf("%d is written %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[int64]string{1500: "2 kB", 270_000_000: "270 MB", 4_000_000_000: "4.0 GB", 24_000_000_000: "24 GB", unlimited: "unlimited"} {
+		if got := inBytes(n); got != want {
+			t.Errorf("%d bytes are written %q, want %q", n, got, want)
+		}
+	}
+	for s, want := range map[float64]string{0.0012345: "1.23ms", 0.0456: "46ms", 1.26: "1.3s", 75.4: "1m15s"} {
+		if got := seconds(s); got != want {
+			t.Errorf("%v s are written %q, want %q", s, got, want)
+		}
+	}
+	if rate(3.33) != "3.3" || rate(3333.4) != "3,333" {
+		t.Error(rate(3.33), rate(3333.4))
+	}
+}
