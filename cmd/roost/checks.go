@@ -197,8 +197,9 @@ func (e *examination) localPortRange() {
 	c := check{Name: "net.ipv4.ip_local_port_range", Unit: "ports"}
 	if err == nil {
 		c.Verdict = note
-		c.Why = fmt.Sprintf("a client machine opens that many connections from each of its addresses: %s take %s addresses",
-			grouped(e.Conns), grouped((e.Conns+max(1, now)-1)/max(1, now)))
+		addresses := shares(e.Conns, max(1, now))
+		c.Why = fmt.Sprintf("a client machine opens that many connections from each of its addresses: %s take %s %s",
+			grouped(e.Conns), grouped(addresses), plural(addresses, "address", "addresses"))
 	}
 	e.add(c, now, 0, err).Needed = nil
 }

@@ -17,7 +17,7 @@ func (p *plan) writeText(w io.Writer) error {
 	row := func(cells ...string) { fmt.Fprintln(table, "  "+strings.Join(cells, "\t")) }
 
 	row("memory", inBytes(p.MemoryBytes), p.memoryVerdict())
-	row("  the process", inBytes(p.UserBytes), fmt.Sprintf("%d bytes a connection, %s; queues of slow clients come on top", p.UserPerConn, p.UserSource))
+	row("  the process", inBytes(p.UserBytes), fmt.Sprintf("%d bytes a connection, %s; up to twice that in a storm of them, and what waits for slow clients", p.UserPerConn, p.UserSource))
 	row("  the kernel", inBytes(p.KernelBytes), fmt.Sprintf("%s bytes a connection, %s", grouped(p.KernelPerConn), p.KernelSource))
 	row("  the kernel, broadcasting", inBytes(p.FlightBytes), "more, at the most, while a short message is on its way to all")
 	row("descriptors", grouped(p.Descriptors), p.descriptorVerdict())
