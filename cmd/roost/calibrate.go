@@ -22,6 +22,7 @@ type calibration struct {
 	few    time.Duration   // of one delivery when a quarter was open, median
 	rounds []time.Duration // of one delivery with all open, a figure for each broadcast, ascending
 	cpu    time.Duration   // the server's processor time for one delivery, median
+	cores  float64         // processors that server and clients had while broadcasting
 }
 
 // mostCalibrated bounds the connections of a calibration: one client address has
@@ -87,6 +88,7 @@ func calibrate(ctx context.Context, conns int, budget time.Duration, payload int
 	c.conns, c.few = len(crowd.fds), few[1]
 	progress("calibrating: broadcasts to %s connections", grouped(int64(c.conns)))
 	var cpus []time.Duration
+	spent, began := processCPU(), time.Now()
 	for len(c.rounds) < 3 || time.Since(start) < budget {
 		each, cpu, err := round()
 		if err != nil {
@@ -94,6 +96,7 @@ func calibrate(ctx context.Context, conns int, budget time.Duration, payload int
 		}
 		c.rounds, cpus = append(c.rounds, each), append(cpus, cpu)
 	}
+	c.cores = (processCPU() - spent).Seconds() / time.Since(began).Seconds()
 	slices.Sort(c.rounds)
 	slices.Sort(cpus)
 	c.cpu = cpus[len(cpus)/2]
@@ -106,11 +109,16 @@ func (c calibration) spread() (low, median, high time.Duration) {
 	return c.rounds[n/10], c.rounds[n/2], c.rounds[n-1-n/10]
 }
 
-// serverCPU is the processor time of the process without that of this thread.
-func serverCPU() time.Duration {
-	var all, own unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &all) != nil || unix.Getrusage(unix.RUSAGE_THREAD, &own) != nil {
+// processCPU is the processor time of the process so far.
+func processCPU() time.Duration { return cpuOf(unix.RUSAGE_SELF) }
+
+// serverCPU is that without the calling thread's.
+func serverCPU() time.Duration { return processCPU() - cpuOf(unix.RUSAGE_THREAD) }
+
+func cpuOf(who int) time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(who, &u) != nil {
 		return 0 // cannot be: getrusage(2) fails for bad arguments only
 	}
-	return time.Duration(all.Utime.Nano() + all.Stime.Nano() - own.Utime.Nano() - own.Stime.Nano())
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -74,6 +74,7 @@ type broadcastEstimate struct {
 	PerDelivery    float64 `json:"delivery_microseconds"`
 	PerDeliveryFew float64 `json:"delivery_microseconds_at_a_quarter"`
 	CPUPerDelivery float64 `json:"server_cpu_microseconds_per_delivery"`
+	Processors     float64 `json:"measured_processors"` // that server and clients had meanwhile
 }
 
 // runPlan is the plan command. A signal ends it.
@@ -121,6 +122,7 @@ func newPlan(m machine, conns int64, pingInterval time.Duration) *plan {
 		Descriptors:  n.Descriptors,
 		PingInterval: pingInterval.Seconds(), PingsPerSecond: n.pings(pingInterval),
 		LoadTest: loadTest{Addresses: shares(conns, connsPerSource)},
+		Unknown:  []string{},
 	}
 	if n.slabsErr != nil {
 		p.KernelSource = "estimated from Linux 6.18, because of: " + n.slabsErr.Error()
@@ -177,6 +179,6 @@ func estimate(ctx context.Context, p *plan, f *planFlags, stderr io.Writer) (*br
 	return &broadcastEstimate{
 		Seconds: seconds(mid), SecondsLow: seconds(low), SecondsHigh: seconds(high),
 		PayloadBytes: f.Payload.n, MeasuredConns: c.conns, Broadcasts: len(c.rounds),
-		PerDelivery: micros(mid), PerDeliveryFew: micros(c.few), CPUPerDelivery: micros(c.cpu),
+		PerDelivery: micros(mid), PerDeliveryFew: micros(c.few), CPUPerDelivery: micros(c.cpu), Processors: c.cores,
 	}, nil
 }

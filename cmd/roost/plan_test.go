@@ -77,7 +77,7 @@ func TestPlanCalibrates(t *testing.T) {
 		b.SecondsLow > b.Seconds || b.Seconds > b.SecondsHigh || b.Seconds <= 0 {
 		t.Errorf("%+v", b)
 	}
-	if p.Conns != 40 || p.MemoryBytes != p.UserBytes+p.KernelBytes+p.FlightBytes || p.Unknown != nil {
+	if p.Conns != 40 || p.MemoryBytes != p.UserBytes+p.KernelBytes+p.FlightBytes || len(p.Unknown) > 0 {
 		t.Errorf("%+v", p)
 	}
 	contains(t, progress, "opening 40 connections", "broadcasts to")
@@ -99,6 +99,21 @@ func TestCalibrationStops(t *testing.T) {
 	code := run([]string{"plan", "--conns", "1000", "--calibrate", "1m"}, io.Discard, &stderr, signals)
 	if code != exitFailure || !strings.Contains(stderr.String(), "stopped") {
 		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}
+
+// TestPlanIsHonest about where its numbers come from.
+func TestPlanIsHonest(t *testing.T) {
+	b := broadcastEstimate{MeasuredConns: 1000, Broadcasts: 5, Processors: 1.5}
+	if text := b.uncertainty(1000); strings.Contains(text, "multiplication") || strings.Contains(text, "busy") {
+		t.Errorf("all were measured: %s", text)
+	}
+	if text := b.uncertainty(50_000); !strings.Contains(text, "multiplication by 50") {
+		t.Errorf("not all were measured: %s", text)
+	}
+	b.Processors = 0.5
+	if text := b.uncertainty(1000); !strings.Contains(text, "busy with other work") {
+		t.Errorf("the machine was busy: %s", text)
 	}
 }
 

@@ -74,6 +74,9 @@ func (b *broadcastEstimate) uncertainty(conns int64) string {
 	text := fmt.Sprintf("Measured with %d broadcasts to %s connections on loopback, with server and clients in one process: %.1f us for each\n"+
 		"delivery (%.1f us when a quarter was open), of which the server's processor time was %.1f us.",
 		b.Broadcasts, grouped(int64(b.MeasuredConns)), b.PerDelivery, b.PerDeliveryFew, b.CPUPerDelivery)
+	if b.Processors < idleEnough {
+		text += fmt.Sprintf("\nThe machine was busy with other work, of its processors %.1f were free for this: a broadcast is faster when it is not.", b.Processors)
+	}
 	if int64(b.MeasuredConns) >= conns {
 		return text + "\nClients elsewhere leave the server more processor time, and the network adds its own."
 	}
@@ -81,6 +84,10 @@ func (b *broadcastEstimate) uncertainty(conns int64) string {
 		"often (half as long again would be no surprise), a network adds its own, and clients elsewhere leave the server more\n"+
 		"processor time.", float64(conns)/float64(b.MeasuredConns), grouped(conns))
 }
+
+// idleEnough is how many processors a calibration gets on a machine that does
+// nothing else: broadcasters and clients hardly ever wait.
+const idleEnough = 0.8
 
 // text is what a load test takes.
 func (l loadTest) text() string {
