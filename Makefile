@@ -1,5 +1,5 @@
 # An index of scripts/: every target is one line, and works without make too.
-.PHONY: help build test race format lint fuzz simulate density smoke hostile many bench peers ci
+.PHONY: help build test race format lint fuzz simulate density smoke hostile many million bench peers ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -37,6 +37,9 @@ hostile: ## attack a server while healthy clients are broadcast to
 
 many: ## open 100,000 connections at once
 	@scripts/many.sh
+
+million: ## hold 1,000,000 connections in one process and account for them
+	@scripts/million.sh
 
 bench: ## compare the Go benchmarks with those of the last commit
 	@scripts/compare-bench.sh HEAD

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the checks need beside Go, with apt, on Debian and as root:
-# chromium (the chat page), gcc (the race detector), curl, git and jq (scripts).
+# chromium (the chat page), gcc (the race detector), user-mode-linux and iproute2
+# (more connections than a process may have descriptors), curl, git and jq (scripts).
 # Tools already there are left alone.
 set -euo pipefail
 
@@ -11,6 +12,8 @@ need gcc gcc libc6-dev
 need curl curl ca-certificates
 need git git ca-certificates
 need jq jq
+need linux.uml user-mode-linux
+need ip iproute2
 if ((${#missing[@]} == 0)); then
 	echo "nothing to install"
 	exit
