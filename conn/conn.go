@@ -52,7 +52,7 @@ const (
 	seated                     // counted by Config.Seat
 	opened                     // OnOpen was called, so OnClose is owed
 	corked                     // a worker runs the connection: out is flushed at the end of the run
-	finSent                    // our last byte is in the kernel and FIN behind it
+	finSent                    // our last byte is in the kernel, and FIN behind it or next
 	peerDone                   // nothing else will come: end as soon as our last bytes are out
 )
 

@@ -51,11 +51,12 @@ func (c *Conn) run(w *poller.Worker, s *Scratch, ev poller.Events) (next poller.
 	if c.State() <= StateOpen {
 		next = c.read(w, s, ev)
 	}
-	if c.State() == StateClosing {
+	if c.State() == StateClosing && !(s.emptied && c.ending()) {
 		// Also when reading has just found the reason to close: the edge of the
 		// peer's FIN may be among those this run was called for.
 		next = c.discard(w)
 	}
+	s.emptied = false
 	return next
 }
 
@@ -109,6 +110,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			return poller.Wait
 		}
 		s.bytes += uint64(n)
+		s.emptied = n < len(buf)-kept
 		if !c.consume(s, buf[:kept+n]) {
 			return poller.Wait
 		}
@@ -119,6 +121,13 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			return poller.Again
 		}
 	}
+}
+
+// ending reports that the descriptor is closed as soon as our last bytes are out.
+func (c *Conn) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flag&peerDone != 0
 }
 
 func (c *Conn) eofReason() Reason {

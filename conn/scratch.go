@@ -8,6 +8,7 @@ type Scratch struct {
 	cork     outbound
 	in       inbound
 	response []byte // of the opening handshake
+	emptied  bool   // the last read of this run has taken all there was
 
 	// Counted here during a run and added to the group's Stats once at its end.
 	messages uint64

@@ -60,7 +60,7 @@ func BenchmarkPingPong(b *testing.B) {
 			}
 			<-done
 			b.StopTimer()
-			b.ReportMetric(float64(p.Stats().Helped)/float64(b.N), "helped/op")
+			b.ReportMetric(float64(p.Stats().Inline)/float64(b.N), "inline/op")
 		})
 	}
 }

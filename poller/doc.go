@@ -11,21 +11,24 @@
 // one reactor, once, for both directions and edge-triggered. From then on an
 // event takes this way:
 //
-//	epoll_wait -> Registration.dispatch -> pool queue -> worker -> Handler.Ready
+//	epoll_wait -> Registration.dispatch -> Handler.Ready, in the reactor
+//	                                    -> pool queue -> worker -> Handler.Ready
 //
 // # Scheduling
 //
-// An event is a hint. dispatch marks it in the registration's state word and
-// queues the registration unless it is queued or running already. So a
-// registration is in the queue at most once, the queue is as long as there are
-// connections at the most, calls of one handler never overlap, and an edge that
-// arrives while a worker runs the handler makes it run once more.
+// An event is a hint. dispatch marks it in the registration's state word and takes
+// hold of the registration unless it is queued or running already. So a registration
+// is in the queue at most once, the queue is as long as there are connections at the
+// most, calls of one handler never overlap, and an edge that arrives while somebody
+// runs the handler makes it run once more.
 //
-// The pool has a fixed number of workers. When more registrations wait than
-// [Config.Help] a reactor runs some of them itself before it goes back to epoll:
-// that keeps the hand-over from costing more than the work. Such a handler must
-// not block; with [Config.Blocking] reactors never help, and every ready
-// connection wakes a worker of its own while one is idle.
+// The pool has a fixed number of workers, and the reactors are the first of them: to
+// wake a worker for every event would cost more than the handlers do. A reactor runs
+// the handlers of a batch of events itself until that takes long; what is left of the
+// batch it queues, as long as the queue is short, and the workers take it from there.
+// When more than [Config.Help] wait it takes some back. So a handler must not block;
+// with [Config.Blocking] reactors run none, and every ready connection wakes a worker
+// of its own while one is idle.
 //
 // # Descriptors
 //

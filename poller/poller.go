@@ -20,11 +20,12 @@ type Config struct {
 	Workers int
 	// Buffer is the size in bytes of each worker's Buffer. 0 means none.
 	Buffer int
-	// Help is how many ready registrations may wait for a worker before reactors
-	// run some themselves. 0 means 4; a negative number means that they never do.
+	// Help is how many ready registrations may wait for a worker before reactors take
+	// some of them. 0 means 64; a negative number means that reactors run no handlers
+	// at all.
 	Help int
-	// Blocking says that handlers may wait. Reactors then never help, and workers
-	// take one registration at a time.
+	// Blocking says that handlers may wait. Reactors then run none, and workers take
+	// one registration at a time.
 	Blocking bool
 	// NewScratch makes the Scratch of one worker; it is called once per worker and
 	// reactor, before any handler runs. Nil means no scratch.
@@ -61,7 +62,7 @@ func (c Config) withDefaults() Config {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
 	if c.Help == 0 {
-		c.Help = 4
+		c.Help = 64
 	}
 	if c.Blocking {
 		c.Help = -1
@@ -93,13 +94,14 @@ func New(config Config) (*Poller, error) {
 	var once sync.Once // netpoll may report the end of a loop twice
 	onError := func(err error) { once.Do(func() { config.OnError(err) }) }
 	p.pool.help = p.config.Help
+	p.pool.most = int64(batchMost * p.config.Workers)
 	p.pool.batch = batchMost
 	if p.config.Blocking {
 		p.pool.batch = 1
 	}
 	p.pool.wake = sync.NewCond(&p.pool.mu)
 	for range p.config.Reactors {
-		re := &reactor{poller: p, worker: p.newWorker()}
+		re := &reactor{poller: p, between: pause, worker: p.newWorker()}
 		ep, err := openEpoll(onError)
 		if err != nil {
 			_ = p.Close()

@@ -13,8 +13,9 @@ import (
 // is the number of registrations.
 type pool struct {
 	// Static after New.
-	batch int // most registrations a worker takes at once
-	help  int // a reactor helps when more than this many wait; < 0 never
+	batch int   // most registrations a worker takes at once
+	help  int   // a reactor takes from the queue when more than this many wait; < 0 never
+	most  int64 // a reactor adds no more to a queue of this length
 
 	mu         sync.Mutex
 	wake       *sync.Cond
@@ -22,8 +23,8 @@ type pool struct {
 	idle       int // workers in wake.Wait
 	closed     bool
 
-	waiting atomic.Int64 // length of the queue; changed under mu, readable without
-	helped  atomic.Uint64
+	waiting atomic.Int64  // length of the queue; changed under mu, readable without
+	ran     atomic.Uint64 // runs by reactors
 	done    sync.WaitGroup
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,7 +77,8 @@ func TestGoroutinesAreBounded(t *testing.T) {
 	}
 }
 
-// With the only worker stuck, the reactor runs all that wait beyond Help.
+// With the only worker stuck, the reactor takes what waits beyond Help, some after
+// each event.
 func TestReactorHelpsWhenPoolIsBehind(t *testing.T) {
 	const help, links = 2, 8
 	p := start(t, Config{Reactors: 1, Workers: 1, Help: help, Buffer: 16})
@@ -89,27 +91,93 @@ func TestReactorHelpsWhenPoolIsBehind(t *testing.T) {
 	await(t, entered, "the worker is stuck")
 
 	var byReactor, byWorker atomic.Int64
+	count := func(l *link, w *Worker, _ Events) Next {
+		drain(l.FD(), w.Buffer)
+		if w == p.reactors[0].worker {
+			byReactor.Add(1)
+		} else {
+			byWorker.Add(1)
+		}
+		return Wait
+	}
 	for range links {
-		l := connect(t, p, func(l *link, w *Worker, _ Events) Next {
-			drain(l.FD(), w.Buffer)
-			if w == p.reactors[0].worker {
-				byReactor.Add(1)
-			} else {
-				byWorker.Add(1)
-			}
-			return Wait
-		})
-		send(t, l.peer, 'x')
+		connect(t, p, count).Call()
 	}
-	eventually(t, "the reactor works off what is beyond Help", func() bool { return byReactor.Load() == links-help })
-	if s := p.Stats(); s.Queued != help || s.Helped != links-help {
-		t.Errorf("%d wait and the reactor helped %d times, want %d and %d", s.Queued, s.Helped, help, links-help)
+	for range links { // any event will do
+		send(t, connect(t, p, ignore).peer, 'x')
 	}
+	eventually(t, "the reactor takes what is beyond Help", func() bool {
+		return p.Stats().Queued <= help && byReactor.Load() >= links-help
+	})
 	if n := byWorker.Load(); n != 0 {
 		t.Errorf("the stuck worker ran %d handlers", n)
 	}
 	proceed <- struct{}{}
-	eventually(t, "the worker runs the rest", func() bool { return byWorker.Load() == help })
+	eventually(t, "the worker runs the rest", func() bool { return byReactor.Load()+byWorker.Load() == links })
+}
+
+// A batch that takes long is shared with the workers.
+func TestLongBatchIsShared(t *testing.T) {
+	p := start(t, Config{Reactors: 1, Workers: 1, Buffer: 16})
+	p.reactors[0].between = 50 * time.Microsecond // the race detector is slow
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	var runs, byWorker atomic.Int64
+	held := connect(t, p, func(l *link, w *Worker, _ Events) Next {
+		drain(l.FD(), w.Buffer)
+		entered <- struct{}{}
+		<-proceed
+		return Wait
+	})
+	links := make([]*link, 5)
+	for i := range links {
+		links[i] = connect(t, p, func(l *link, w *Worker, _ Events) Next {
+			drain(l.FD(), w.Buffer)
+			for from := clock(); clock()-from <= lead; {
+			}
+			if w != p.reactors[0].worker {
+				byWorker.Add(1)
+			}
+			runs.Add(1)
+			return Wait
+		})
+	}
+	// On a busy machine the reactor may be stopped between two events.
+	for round := int64(1); byWorker.Load() == 0; round++ {
+		send(t, held.peer, 'x')
+		await(t, entered, "the reactor is held up")
+		for _, l := range links {
+			send(t, l.peer, 'x') // they become one batch
+		}
+		proceed <- struct{}{}
+		eventually(t, "all run", func() bool { return runs.Load() == round*int64(len(links)) })
+		if round == 1000 {
+			t.Fatal("nothing is shared")
+		}
+	}
+}
+
+func TestBehind(t *testing.T) {
+	re := reactor{between: pause}
+	now := time.Hour
+	for _, c := range []struct {
+		idle, busy time.Duration // between two events, in the second
+		want       bool          // at its start
+	}{
+		{time.Second, lead / 2, false},
+		{pause / 2, lead / 2, false},
+		{pause / 2, lead, true},
+		{pause / 2, 0, true},
+		{2 * pause, 2 * lead, false}, // one that takes long is not the others' fault
+		{pause / 2, 0, true},
+		{time.Second, 0, false},
+	} {
+		now += c.idle
+		if got := re.behind(now); got != c.want {
+			t.Errorf("%v after %+v", got, c)
+		}
+		now += c.busy
+		re.left = now
+	}
 }
 
 // Blocked handlers hold their workers and nothing else, and no reactor.
@@ -150,8 +218,8 @@ func TestBlockedHandlersLeaveOthersAlone(t *testing.T) {
 		send(t, l.peer, 'y')
 	}
 	eventually(t, "all ready registrations wait", func() bool { return p.Stats().Queued == int64(len(links)) })
-	if helped := p.Stats().Helped; helped != 0 {
-		t.Errorf("reactors helped %d times", helped)
+	if n := p.Stats().Inline; n != 0 {
+		t.Errorf("reactors ran %d", n)
 	}
 	close(proceed)
 	eventually(t, "the queue is worked off", func() bool { return runs.Load() == 2*int64(len(links)) })

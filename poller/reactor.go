@@ -2,21 +2,40 @@
 
 package poller
 
-import "github.com/mailru/easygo/netpoll"
+import (
+	"time"
+
+	"github.com/mailru/easygo/netpoll"
+)
 
 // reactor is one epoll instance with the goroutine that waits on it.
 type reactor struct {
 	// Static after New.
-	poller *Poller
-	epoll  epoll
+	poller  *Poller
+	epoll   epoll
+	between time.Duration // longest pause within a batch
 
-	// Owned by the goroutine in epoll_wait.
+	// Owned by the goroutine in epoll_wait. Times are of clock.
 	worker *Worker
+	began  time.Duration // start of this batch
+	left   time.Duration // end of the last event
 }
 
-// helpMost bounds how many registrations a reactor runs after one event, so that
-// it gets back to the events behind it.
-const helpMost = 4
+const (
+	// lead is how long a reactor runs the handlers of one batch of events itself before
+	// workers get some.
+	lead = 400 * time.Microsecond
+	// pause is the longest time from one event of a batch to the next. A longer one
+	// tells that epoll_wait(2) was called in between: netpoll does not.
+	pause = 200 * time.Nanosecond
+	// helpMost bounds how many registrations of others a reactor runs after one event,
+	// so that it gets back to the events behind it.
+	helpMost = 4
+)
+
+var epoch = time.Now()
+
+func clock() time.Duration { return time.Since(epoch) }
 
 func (re *reactor) add(r *Registration, fd int) error {
 	return re.epoll.add(fd, r.dispatch)
@@ -28,13 +47,43 @@ func (re *reactor) del(fd int) {
 	_ = re.epoll.Del(fd)
 }
 
-// dispatch runs in the reactor's goroutine for every event of this registration.
-// It hands the registration to the pool; only when the pool is behind does it run
-// handlers, up to helpMost, not necessarily this one's. It is a method of
-// Registration so that the callback netpoll keeps costs one pointer (a 16-byte closure).
+// dispatch runs in the reactor's goroutine for every event of this registration. It
+// is a method of Registration so that the callback netpoll keeps costs one pointer
+// (a 16-byte closure).
 func (r *Registration) dispatch(ev netpoll.EpollEvent) {
-	r.mark(events(ev))
-	r.reactor.help()
+	re := r.reactor
+	if held := r.raise(events(ev)); re.poller.pool.help < 0 {
+		if held {
+			re.poller.pool.push(r)
+		}
+		return
+	} else if held {
+		re.serve(r)
+	}
+	re.help()
+	re.left = clock()
+}
+
+// serve runs r, which the caller holds, or hands it to the workers. To wake one costs
+// about as much as a handler does, twice: in its thread and in this one. So the
+// reactor runs what is ready by itself, and only when a batch takes long does it queue
+// what workers can take meanwhile.
+func (re *reactor) serve(r *Registration) {
+	pool := &re.poller.pool
+	if re.behind(clock()) && pool.waiting.Load() < pool.most {
+		pool.push(r)
+		return
+	}
+	pool.ran.Add(1)
+	pool.run(re.worker, r)
+}
+
+// behind reports at the start of an event whether its batch takes long already.
+func (re *reactor) behind(now time.Duration) bool {
+	if now-re.left > re.between {
+		re.began = now
+	}
+	return now-re.began > lead
 }
 
 // help takes work off a pool that has fallen behind.
@@ -45,7 +94,7 @@ func (re *reactor) help() {
 		if r == nil {
 			return
 		}
-		pool.helped.Add(1)
+		pool.ran.Add(1)
 		pool.run(re.worker, r)
 	}
 }

@@ -120,21 +120,26 @@ func (r *Registration) Detach() int {
 // mark sets bits and queues the registration when that gives its handler
 // something to do and it is not queued or running.
 func (r *Registration) mark(bits uint32) {
+	if r.raise(bits) {
+		r.reactor.poller.pool.push(r)
+	}
+}
+
+// raise sets bits. It reports whether the caller now holds the registration and has
+// to queue or run it.
+func (r *Registration) raise(bits uint32) bool {
 	for {
 		old := r.state.Load()
 		if old&uint32(gone) != 0 {
-			return
+			return false
 		}
 		set := old | bits
-		if old&uint32(scheduled) == 0 && runnable(set) {
-			if r.state.CompareAndSwap(old, set|uint32(scheduled)) {
-				r.reactor.poller.pool.push(r)
-				return
-			}
-			continue
+		hold := old&uint32(scheduled) == 0 && runnable(set)
+		if hold {
+			set |= uint32(scheduled)
 		}
 		if set == old || r.state.CompareAndSwap(old, set) {
-			return
+			return hold
 		}
 	}
 }

@@ -238,7 +238,7 @@ func TestLongestMessage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := f.config().MaxMessage; got != c.want {
+		if got := f.Serve.config().MaxMessage; got != c.want {
 			t.Errorf("%v: %d bytes, want %d", c.args, got, c.want)
 		}
 	}

@@ -88,9 +88,6 @@ func (s *Server) adopt(fd int, received []byte) {
 		socket.Close(fd)
 		return
 	}
-	// Without TCP_NODELAY frames may be late; that is no reason to refuse. A unix
-	// socket has no such option.
-	_ = socket.SetNoDelay(fd)
 	c := conn.New(s.group)
 	s.hub.Join(c)
 	if err := c.Start(s.poller, fd, received); err != nil {

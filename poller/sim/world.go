@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // World is one run: its actors, its random numbers and what is outside, the
@@ -24,6 +25,7 @@ type World struct {
 	limit    int
 
 	Steps   int // visible operations so far
+	clock   time.Duration
 	turns   int
 	current *Actor
 	ready   []*Actor
@@ -187,6 +189,12 @@ func Tap(what string, args ...any) {
 	if world.Tap != nil {
 		world.Tap(what, args)
 	}
+}
+
+// Clock is poller's clock: some time has passed since the last call, or a lot.
+func Clock() time.Duration {
+	world.clock += []time.Duration{0, time.Nanosecond, time.Microsecond, 10 * time.Microsecond, time.Millisecond}[Pick(5)]
+	return world.clock
 }
 
 // Pick is a random number below n.

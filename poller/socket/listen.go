@@ -19,7 +19,8 @@ const backlog = 1 << 16
 // Listen opens a TCP listening descriptor for addr, "host:port" as in package
 // net. An empty host listens on all IPv6 and IPv4 addresses with one descriptor,
 // or on IPv4 alone where the system has no IPv6. Port 0 lets the kernel choose;
-// [LocalAddr] tells what it chose. The caller owns the descriptor.
+// [LocalAddr] tells what it chose. Accepted connections inherit TCP_NODELAY from it.
+// The caller owns the descriptor.
 func Listen(addr string) (int, error) {
 	_, _, err := net.SplitHostPort(addr)
 	var tcp *net.TCPAddr
@@ -67,6 +68,9 @@ func listen(family int, sa unix.Sockaddr, addr string) (fd int, err error) {
 	// A restarted server must be able to bind while connections of the old one
 	// linger in TIME_WAIT (socket(7), SO_REUSEADDR).
 	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return fd, os.NewSyscallError("setsockopt", err)
+	}
+	if err = SetNoDelay(fd); err != nil {
 		return fd, os.NewSyscallError("setsockopt", err)
 	}
 	if in6, ok := sa.(*unix.SockaddrInet6); ok {

@@ -54,6 +54,9 @@ func TestListenAndAccept(t *testing.T) {
 			}
 			closing(t, client, fd)
 			wantFlags(t, "connection", fd)
+			if on, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil || on == 0 {
+				t.Errorf("TCP_NODELAY is %d, %v", on, err)
+			}
 			if PeerAddr(fd) != LocalAddr(client) || PeerAddr(client) != LocalAddr(fd) {
 				t.Errorf("server sees %v-%v, client sees %v-%v", LocalAddr(fd), PeerAddr(fd), LocalAddr(client), PeerAddr(client))
 			}

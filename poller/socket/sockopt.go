@@ -9,7 +9,8 @@ import (
 )
 
 // SetNoDelay switches Nagle's algorithm off (tcp(7), TCP_NODELAY): frames are
-// already joined where several wait, so holding one back only adds latency.
+// already joined where several wait, so holding one back only adds latency. What a
+// listening socket accepts inherits it.
 func SetNoDelay(fd int) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 }

@@ -222,6 +222,10 @@ func rewritten(name string, constants map[string]bool) ([]byte, error) {
 				at := offset(n.Body.Lbrace) + 1
 				edits = append(edits, edit{at, at, " defer sim.Exclusive(" + n.Recv.List[0].Names[0].Name + ")();"})
 			}
+			if f.Name.Name == "poller" && n.Name.Name == "clock" {
+				usesSim = true
+				change(n.Body, "{ return sim.Clock() }")
+			}
 			if what := f.Name.Name + "." + n.Name.Name; n.Recv != nil && slices.Contains(tapped, what) {
 				usesSim = true
 				at := offset(n.Body.Lbrace) + 1
