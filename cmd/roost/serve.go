@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,9 @@ import (
 func serve(f *flags, stderr io.Writer, signals <-chan os.Signal) int {
 	log := f.logger(stderr)
 	descriptors := raiseLimit(log, f)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(headroom)
+	}
 
 	config := f.config()
 	config.Log = log
@@ -48,6 +52,11 @@ func serve(f *flags, stderr io.Writer, signals <-chan os.Signal) int {
 		return stop(log, f, srv, sig, signals)
 	}
 }
+
+// headroom is how much the heap may grow beyond what is alive before it is collected,
+// in percent. Messages leave no garbage, only handshakes and publishing do, so a
+// quarter of Go's default costs little time and a third less memory.
+const headroom = 25
 
 // stop shuts down gracefully, or at once on a second signal.
 func stop(log *slog.Logger, f *flags, srv *server.Server, sig os.Signal, signals <-chan os.Signal) int {

@@ -187,7 +187,7 @@ func TestWriteQueueTotal(t *testing.T) {
 			eventually(t, "one is shed", func() bool { return ends[1].State() > conn.StateOpen })
 			eventually(t, "the sum is below 90 %", func() bool { return srv.Stats().WriteQueued <= (512<<10)*9/10 })
 			// The client reads what had begun to leave, and perhaps why there is no more.
-			code := ws.StatusCode(conn.StatusAbnormal)
+			code := conn.StatusAbnormal
 			for {
 				op, p, err := clients[1].Next()
 				if err != nil {
@@ -293,7 +293,7 @@ func TestReadBufferTotal(t *testing.T) {
 	for srv.Stats().Ended[conn.ReasonReadBufferTotal] == 0 && srv.Stats().Closing == 0 {
 		more = append(more, begin(60<<10))
 	}
-	if code := large.Closed(); code != ws.StatusCode(conn.StatusTryAgainLater) {
+	if code := large.Closed(); code != conn.StatusTryAgainLater {
 		t.Errorf("closed with %d, want 1013", code)
 	}
 	_ = large.Close()
