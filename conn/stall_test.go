@@ -40,22 +40,7 @@ func TestProgressIsASignOfLife(t *testing.T) {
 	}
 	defer func() { _ = p.Close() }()
 
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	peer := fds[1]
-	defer unix.Close(peer)
-	c := New(g)
-	if err := c.Start(p, fds[0], nil); err != nil {
-		t.Fatal(err)
-	}
-	request := "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-	if _, err := unix.Write(peer, []byte(request)); err != nil {
-		t.Fatal(err)
-	}
-	until(t, func() bool { return c.State() == StateOpen })
+	c, _, peer := connected(t, g, p)
 	f := frame.Prepare(frame.Binary, make([]byte, 16<<10))
 	queued := func() int {
 		c.mu.Lock()
