@@ -32,9 +32,9 @@
 //	netpoll's map entry               ~  40 B
 //	hub slot                              8 B
 //
-// The rest of what the process grows by per connection, about as much again, is
+// The rest of what the process grows by per connection, less than half as much, is
 // the garbage collector's headroom and the garbage of the handshakes. TestSizes
-// checks the first figure, scripts/density-gate.sh the sum.
+// checks the first figure, scripts/density-gate.sh and scripts/million.sh the sum.
 //
 // # Locks
 //

@@ -44,6 +44,7 @@ func (c *Conn) run(w *poller.Worker, s *Scratch, ev poller.Events) (next poller.
 			next = poller.Again // the rest of the input is discarded there
 		}
 	}()
+	s.emptied = false
 	if ev&(poller.Writable|poller.Hangup) != 0 {
 		// After a reset a write fails at once, even while reading is paused.
 		c.flush()
@@ -56,7 +57,6 @@ func (c *Conn) run(w *poller.Worker, s *Scratch, ev poller.Events) (next poller.
 		// peer's FIN may be among those this run was called for.
 		next = c.discard(w)
 	}
-	s.emptied = false
 	return next
 }
 

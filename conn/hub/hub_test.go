@@ -198,10 +198,15 @@ func TestBroadcastWaitGivesUp(t *testing.T) {
 	h := newHub(t, Config{Shards: 1, QueueFrames: 1})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+	// When a frame has been sent, the broadcaster waits for the next.
+	f := frame.Prepare(frame.Text, nil)
+	if err := errors.Join(h.Broadcast(f), h.Drain(context.Background())); err != nil {
+		t.Fatal(err)
+	}
 	h.mu.Lock()
 	h.congested.Store(true) // nothing waits, so no broadcaster will end it
 	h.mu.Unlock()
-	if err := h.BroadcastWait(ctx, frame.Prepare(frame.Text, nil)); !errors.Is(err, context.Canceled) {
+	if err := h.BroadcastWait(ctx, f); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }
