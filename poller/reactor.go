@@ -3,6 +3,7 @@
 package poller
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/mailru/easygo/netpoll"
@@ -17,6 +18,7 @@ type reactor struct {
 
 	// Owned by the goroutine in epoll_wait. Times are of clock.
 	worker *Worker
+	since  int           // handlers run since others had their turn
 	began  time.Duration // start of this batch
 	left   time.Duration // end of the last event
 }
@@ -28,6 +30,9 @@ const (
 	// pause is the longest time from one event of a batch to the next. A longer one
 	// tells that epoll_wait(2) was called in between: netpoll does not.
 	pause = 200 * time.Nanosecond
+	// yieldAfter is how many handlers a reactor runs before it lets other goroutines
+	// have its processor.
+	yieldAfter = 32
 	// helpMost bounds how many registrations of others a reactor runs after one event,
 	// so that it gets back to the events behind it.
 	helpMost = 4
@@ -74,8 +79,19 @@ func (re *reactor) serve(r *Registration) {
 		pool.push(r)
 		return
 	}
+	re.run(r)
+}
+
+// run runs a handler. Raw system calls keep the processor, and a batch may be
+// followed by the next at once: others that wait for one get their turn.
+func (re *reactor) run(r *Registration) {
+	pool := &re.poller.pool
 	pool.ran.Add(1)
 	pool.run(re.worker, r)
+	if re.since++; re.since == yieldAfter {
+		re.since = 0
+		runtime.Gosched()
+	}
 }
 
 // behind reports at the start of an event whether its batch takes long already.
@@ -94,7 +110,6 @@ func (re *reactor) help() {
 		if r == nil {
 			return
 		}
-		pool.ran.Add(1)
-		pool.run(re.worker, r)
+		re.run(r)
 	}
 }

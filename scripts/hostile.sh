@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Attacks a server with 5,000 connections in ten ways while 1,000 healthy ones are
-# broadcast to. The healthy must lose nothing and their p99 stay within three times
+# Attacks a server with N connections (default 5,000) in ten ways while 1,000 healthy
+# ones are broadcast to. The healthy must lose nothing and their p99 stay within three times
 # that of the same run before the attack; the server's memory stays below a bound;
 # each attack shows under its own reason when the server ends.
 set -euo pipefail
