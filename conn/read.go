@@ -190,13 +190,20 @@ func (c *Conn) settleInbound(n int) {
 		return
 	}
 	c.in.counted = n
-	// Before the sum, which may ring: whoever comes then looks for those that hold most.
+	if more < 0 {
+		// Before the share: whoever sheds takes what has no share for freed already.
+		c.group.kept(more)
+	}
 	if kept := compress(n); kept != c.kept {
 		c.mu.Lock()
 		c.kept = kept
 		c.mu.Unlock()
 	}
-	c.group.kept(more)
+	if more > 0 {
+		// Behind the share: it may ring, and whoever comes then looks for those that
+		// hold most.
+		c.group.kept(more)
+	}
 }
 
 // kept is a number of bytes in few bits: 11 and an exponent, rounded down.

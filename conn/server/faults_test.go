@@ -178,8 +178,10 @@ func TestLowMemory(t *testing.T) {
 	peak := peakMemory(t, p.pid)
 	st := p.stop()
 	t.Logf("%d served, %d refused, %d MiB at the peak", served, refused, peak>>20)
-	if served == 0 || refused == 0 || uint64(refused) != st.Ended[conn.ReasonReadBufferTotal] {
-		t.Errorf("%d served, %d refused, %d counted", served, refused, st.Ended[conn.ReasonReadBufferTotal])
+	// One that has its answer may be shed as well: its message was the one too many.
+	counted := int(st.Ended[conn.ReasonReadBufferTotal])
+	if served == 0 || refused == 0 || counted < refused || counted > refused+served {
+		t.Errorf("%d served, %d refused, %d counted", served, refused, counted)
 	}
 	if !raceEnabled && peak > 2*limit {
 		t.Errorf("%d bytes of memory at the peak, with a limit of %d", peak, limit)
