@@ -22,14 +22,12 @@ type admission struct {
 // notice is a condition that is told to the log when it begins and when it ends, but
 // not more than once in summaryEvery: clients can bring it about as they please.
 type notice struct {
-	on   atomic.Bool  // it has begun and not ended
 	told atomic.Bool  // the log knows that it has begun
 	last atomic.Int64 // when the log was told, in Unix milliseconds
 }
 
 // begin reports whether the log is to be told.
 func (n *notice) begin(now time.Time) bool {
-	n.on.Store(true)
 	last := n.last.Load()
 	if n.told.Load() || now.UnixMilli()-last < summaryEvery.Milliseconds() || !n.last.CompareAndSwap(last, now.UnixMilli()) {
 		return false
@@ -41,7 +39,7 @@ func (n *notice) begin(now time.Time) bool {
 // end reports whether the log is to be told, which is when it was told of the
 // beginning. It costs next to nothing when nothing has begun.
 func (n *notice) end() bool {
-	return n.on.Load() && n.on.Swap(false) && n.told.Swap(false)
+	return n.told.Load() && n.told.Swap(false)
 }
 
 // refusals is how many connections beyond MaxConns may be open at once to be
