@@ -89,9 +89,10 @@ type Config struct {
 type Group struct {
 	Config
 
-	Stats Stats
-	now   atomic.Uint32 // milliseconds; wraps after 49 days
-	start time.Time
+	Stats  Stats
+	now    atomic.Uint32 // milliseconds; wraps after 49 days
+	second atomic.Uint32 // the same in seconds, which does not
+	start  time.Time
 
 	leaving leaving
 }
@@ -121,4 +122,5 @@ func (g *Group) add(sum *atomic.Int64, n int, bound int64) {
 // clock calls out of every message.
 func (g *Group) Tick(now time.Time) {
 	g.now.Store(uint32(now.Sub(g.start).Milliseconds()))
+	g.second.Store(uint32(now.Sub(g.start).Seconds()))
 }

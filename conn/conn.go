@@ -38,10 +38,14 @@ type Conn struct {
 
 	slot uint32 // owned by the hub
 
-	state atomic.Uint32 // a State; written under mu
+	state atomic.Uint32 // a State in the low stateBits, above it the second it was accepted in; written under mu
 	since atomic.Uint32 // group clock: accepted, last byte read, or close begun, by state
 	spoke atomic.Uint32 // group clock: last message from the peer
 }
+
+// stateBits is how much of Conn.state a State takes. The rest counts seconds since
+// the group was made, for 17 years.
+const stateBits = 3
 
 // flags are bits of Conn.flag.
 type flags uint8
@@ -65,6 +69,7 @@ func New(g *Group) *Conn {
 	now := g.now.Load()
 	c.since.Store(now)
 	c.spoke.Store(now)
+	c.state.Store(g.second.Load()<<stateBits | uint32(StateNew))
 	g.Stats.Handshaking.Add(1)
 	return c
 }
@@ -109,12 +114,12 @@ func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
 
 // State tells where the connection is in its life; it may have moved on by the
 // time the caller looks at the answer.
-func (c *Conn) State() State { return State(c.state.Load()) }
+func (c *Conn) State() State { return State(c.state.Load() & (1<<stateBits - 1)) }
 
 // enter moves to a later state. The caller holds mu.
 func (c *Conn) enter(to State) {
 	from := c.State()
-	c.state.Store(uint32(to))
+	c.state.Store(c.state.Load()>>stateBits<<stateBits | uint32(to))
 	c.group.Stats.move(from, to)
 }
 
@@ -123,8 +128,7 @@ func (c *Conn) enter(to State) {
 func (c *Conn) PeerAddr() netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// In state Failed it may never have had a descriptor.
-	if st := c.State(); st == StateNew || st >= StateFailed {
+	if !c.hasDescriptor() {
 		return netip.AddrPort{}
 	}
 	return socket.PeerAddr(c.reg.FD())

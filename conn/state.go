@@ -62,6 +62,8 @@ const (
 	ReasonPeerVanished
 	// ReasonApplication: Conn.Close was called.
 	ReasonApplication
+	// ReasonOperator: an operator closed this connection.
+	ReasonOperator
 	// ReasonPolicy: the handler takes no messages and the peer sent one.
 	ReasonPolicy
 	// ReasonProtocolError: a frame broke RFC 6455.
@@ -110,6 +112,7 @@ var reasonNames = [Reasons]string{
 	ReasonPeerReset:          "peer-reset",
 	ReasonPeerVanished:       "peer-vanished",
 	ReasonApplication:        "application",
+	ReasonOperator:           "operator",
 	ReasonPolicy:             "policy",
 	ReasonProtocolError:      "protocol-error",
 	ReasonInvalidPayload:     "invalid-payload",

@@ -16,6 +16,31 @@ type Stats struct {
 	MessagesIn atomic.Uint64
 	BytesIn    atomic.Uint64 // bytes of frames and heads, not of TCP
 	Dropped    atomic.Uint64 // frames dropped by the slow-consumer policy Drop
+
+	sent [stripes]sent
+}
+
+// stripes is how many counters share the counting of what is sent, by slot: one for
+// all would be fought over by broadcasters and workers.
+const stripes = 16
+
+// sent fills a cache line.
+type sent struct {
+	messages atomic.Uint64
+	bytes    atomic.Uint64
+	_        [48]byte
+}
+
+func (s *Stats) sentBy(c *Conn) *sent { return &s.sent[c.slot%stripes] }
+
+// Sent is how many messages were taken to be written to one connection, by Write and
+// Send but not SendShared, and how many bytes of any kind the kernel has taken.
+func (s *Stats) Sent() (messages, bytes uint64) {
+	for i := range s.sent {
+		messages += s.sent[i].messages.Load()
+		bytes += s.sent[i].bytes.Load()
+	}
+	return messages, bytes
 }
 
 // gauge is the one that counts connections in state st, nil for terminal states.

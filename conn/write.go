@@ -15,7 +15,11 @@ import (
 // error is [ErrDropped] or [ErrSlowConsumer]; [ErrNotOpen] before the handshake
 // and after the end.
 func (c *Conn) Send(f *frame.Prepared) error {
-	return c.send(f.Bytes(), nil, 1)
+	err := c.send(f.Bytes(), nil, 1)
+	if err == nil && !f.Opcode().IsControl() {
+		c.group.Stats.sentBy(c).messages.Add(1)
+	}
+	return err
 }
 
 // SendShared is Send for the frames of s, which stay together. Afterwards s may be
@@ -60,6 +64,14 @@ func (c *Conn) send(b []byte, whole *Shared, frames int) error {
 // frame.Text, Binary, Ping or Pong; payload is copied or written before Write
 // returns. Errors and policy are those of Send.
 func (c *Conn) Write(op frame.Opcode, payload []byte) error {
+	err := c.write(op, payload)
+	if err == nil && !op.IsControl() {
+		c.group.Stats.sentBy(c).messages.Add(1)
+	}
+	return err
+}
+
+func (c *Conn) write(op frame.Opcode, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.State() != StateOpen {
@@ -91,6 +103,7 @@ func (c *Conn) direct(b []byte) (n int, ok bool) {
 		c.failLocked(lost(errno))
 		return n, false
 	}
+	c.group.Stats.sentBy(c).bytes.Add(uint64(n))
 	return n, true
 }
 
@@ -181,6 +194,7 @@ func (c *Conn) flushLocked() {
 		c.reg.BeforeWrite()
 		n, errno := o.writeTo(c.reg.FD())
 		o.written(c.group, n)
+		c.group.Stats.sentBy(c).bytes.Add(uint64(n))
 		if errno == socket.Again {
 			c.settleLocked()
 			c.reg.WantWrite()

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Config says how a Poller is built. Only OnError has no default.
@@ -30,6 +31,10 @@ type Config struct {
 	// NewScratch makes the Scratch of one worker; it is called once per worker and
 	// reactor, before any handler runs. Nil means no scratch.
 	NewScratch func() any
+	// OnWait is told how long a registration has waited for a worker, of one at a time.
+	// It is called under the lock of the queue, so it must be quick and not call the
+	// poller. Nil means that nobody wants to know.
+	OnWait func(time.Duration)
 	// OnError is told once when a reactor's wait loop has ended by an error: its
 	// connections will see no further event, and the program should end. It is
 	// called from the reactor's goroutine, so it must not call Close. Required.
@@ -94,6 +99,7 @@ func New(config Config) (*Poller, error) {
 	var once sync.Once // netpoll may report the end of a loop twice
 	onError := func(err error) { once.Do(func() { config.OnError(err) }) }
 	p.pool.help = p.config.Help
+	p.pool.onWait = p.config.OnWait
 	p.pool.most = int64(batchMost * p.config.Workers)
 	p.pool.batch = batchMost
 	if p.config.Blocking {

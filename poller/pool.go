@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // pool is the bounded set of workers and the FIFO of registrations they serve.
@@ -17,11 +18,15 @@ type pool struct {
 	help  int   // a reactor takes from the queue when more than this many wait; < 0 never
 	most  int64 // a reactor adds no more to a queue of this length
 
+	onWait func(time.Duration) // see Config.OnWait; nil if nobody wants to know
+
 	mu         sync.Mutex
 	wake       *sync.Cond
 	head, tail *Registration
 	idle       int // workers in wake.Wait
 	closed     bool
+	timed      *Registration // whose wait is measured; nil while none is
+	since      time.Duration // clock when it was queued
 
 	waiting atomic.Int64  // length of the queue; changed under mu, readable without
 	ran     atomic.Uint64 // runs by reactors
@@ -54,6 +59,9 @@ func (p *pool) push(r *Registration) {
 		p.tail.next = r
 	}
 	p.tail = r
+	if p.onWait != nil && p.timed == nil {
+		p.timed, p.since = r, clock()
+	}
 	queued := p.waiting.Add(1)
 	// Waking a worker costs a futex call and the reactor's cache. The first in the
 	// queue needs one; the next few are taken by the same worker in one batch.
@@ -74,6 +82,10 @@ func (p *pool) pop() *Registration {
 		p.tail = nil
 	}
 	r.next = nil
+	if r == p.timed {
+		p.timed = nil
+		p.onWait(clock() - p.since)
+	}
 	p.waiting.Add(-1)
 	return r
 }

@@ -172,11 +172,36 @@ func TestBehind(t *testing.T) {
 		{time.Second, 0, false},
 	} {
 		now += c.idle
+		re.enter(now)
 		if got := re.behind(now); got != c.want {
 			t.Errorf("%v after %+v", got, c)
 		}
 		now += c.busy
-		re.left = now
+		re.leave(now)
+	}
+	// What lies within a batch counts, what lies between two does not.
+	if got, want := time.Duration(re.busy.Load()), 4*lead+4*(pause/2); got != want {
+		t.Errorf("busy for %v, want %v", got, want)
+	}
+}
+
+// One registration at a time is timed from its entry into the queue to its leaving.
+func TestOnWait(t *testing.T) {
+	var waits []time.Duration
+	p := pool{batch: 1, onWait: func(d time.Duration) { waits = append(waits, d) }}
+	p.wake = sync.NewCond(&p.mu)
+	first, second := new(Registration), new(Registration)
+	start := clock()
+	p.push(first)
+	p.push(second)
+	for range 2 {
+		p.pop()
+	}
+	p.push(second)
+	p.pop()
+	most := clock() - start
+	if len(waits) != 2 || waits[0] <= 0 || waits[1] <= 0 || waits[0]+waits[1] > most {
+		t.Errorf("waits of %v in %v, want two", waits, most)
 	}
 }
 

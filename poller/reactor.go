@@ -4,6 +4,7 @@ package poller
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailru/easygo/netpoll"
@@ -21,6 +22,8 @@ type reactor struct {
 	since  int           // handlers run since others had their turn
 	began  time.Duration // start of this batch
 	left   time.Duration // end of the last event
+
+	busy atomic.Int64 // nanoseconds in batches; see Stats.Busy
 }
 
 const (
@@ -57,30 +60,48 @@ func (re *reactor) del(fd int) {
 // (a 16-byte closure).
 func (r *Registration) dispatch(ev netpoll.EpollEvent) {
 	re := r.reactor
-	if held := r.raise(events(ev)); re.poller.pool.help < 0 {
+	now := clock()
+	re.enter(now)
+	switch held := r.raise(events(ev)); {
+	case re.poller.pool.help >= 0:
 		if held {
-			re.poller.pool.push(r)
+			re.serve(r, now)
 		}
-		return
-	} else if held {
-		re.serve(r)
+		re.help()
+	case held:
+		re.poller.pool.push(r)
 	}
-	re.help()
-	re.left = clock()
+	re.leave(clock())
+}
+
+// enter begins an event, and a batch if it is the first of one.
+func (re *reactor) enter(now time.Duration) {
+	if now-re.left > re.between {
+		re.began, re.left = now, now
+	}
+}
+
+// leave ends an event.
+func (re *reactor) leave(now time.Duration) {
+	re.busy.Add(int64(now - re.left))
+	re.left = now
 }
 
 // serve runs r, which the caller holds, or hands it to the workers. To wake one costs
 // about as much as a handler does, twice: in its thread and in this one. So the
 // reactor runs what is ready by itself, and only when a batch takes long does it queue
 // what workers can take meanwhile.
-func (re *reactor) serve(r *Registration) {
+func (re *reactor) serve(r *Registration, now time.Duration) {
 	pool := &re.poller.pool
-	if re.behind(clock()) && pool.waiting.Load() < pool.most {
+	if re.behind(now) && pool.waiting.Load() < pool.most {
 		pool.push(r)
 		return
 	}
 	re.run(r)
 }
+
+// behind reports that a batch takes long already.
+func (re *reactor) behind(now time.Duration) bool { return now-re.began > lead }
 
 // run runs a handler. Raw system calls keep the processor, and a batch may be
 // followed by the next at once: others that wait for one get their turn.
@@ -92,14 +113,6 @@ func (re *reactor) run(r *Registration) {
 		re.since = 0
 		runtime.Gosched()
 	}
-}
-
-// behind reports at the start of an event whether its batch takes long already.
-func (re *reactor) behind(now time.Duration) bool {
-	if now-re.left > re.between {
-		re.began = now
-	}
-	return now-re.began > lead
 }
 
 // help takes work off a pool that has fallen behind.

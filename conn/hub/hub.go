@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"roost/conn"
 )
@@ -30,6 +31,10 @@ type Config struct {
 	// frames and 64 KiB. A single frame may be larger.
 	BatchFrames int
 	BatchBytes  int
+	// OnFanOut is told how long a broadcaster took to hand one batch, of a single frame
+	// or several joined, to each of its connections. Every shard's broadcaster calls it,
+	// for each batch. Nil means that nobody wants to know.
+	OnFanOut func(took time.Duration)
 }
 
 // Validate reports every fault at once.
@@ -117,6 +122,13 @@ func (h *Hub) Leave(c *conn.Conn) {
 	n := uint32(len(h.shards))
 	h.shards[c.Slot()%n].remove(int(c.Slot() / n))
 	h.size.Add(-1)
+}
+
+// At is the connection in a slot, nil when the slot is free or there is none. By the
+// time the caller looks, the slot may be another's.
+func (h *Hub) At(slot uint32) *conn.Conn {
+	n := uint32(len(h.shards))
+	return h.shards[slot%n].at(int(slot / n))
 }
 
 // Len is the number of connections that have joined and not left, open or not.

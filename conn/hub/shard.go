@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"roost/conn"
 )
@@ -89,6 +90,16 @@ func (s *shard) remove(slot int) {
 	if ch.used--; ch.used == 0 {
 		s.chunks[at] = nil
 	}
+}
+
+func (s *shard) at(slot int) *conn.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, i := slot/chunkSlots, slot%chunkSlots
+	if at >= len(s.chunks) || s.chunks[at] == nil {
+		return nil
+	}
+	return s.chunks[at].slots[i]
 }
 
 // list copies the connections of the next slots from slot on into some. It
@@ -181,6 +192,11 @@ func (s *shard) take() (b []byte, frames int, resume []*conn.Conn) {
 // fanOut hands b to every connection of the shard.
 func (s *shard) fanOut(b []byte, frames int) {
 	var some [stride]*conn.Conn
+	var start time.Time
+	told := s.hub.config.OnFanOut
+	if told != nil {
+		start = time.Now()
+	}
 	s.out.Set(b, frames)
 	delivered, writes := 0, 0
 	for slot := 0; slot >= 0; {
@@ -198,6 +214,9 @@ func (s *shard) fanOut(b []byte, frames int) {
 	}
 	s.delivered.Add(uint64(delivered))
 	s.writes.Add(uint64(writes))
+	if told != nil {
+		told(time.Since(start))
+	}
 	if s.out.Held() {
 		// Connections' queues have them now.
 		s.out, s.batch = new(conn.Shared), nil

@@ -15,6 +15,7 @@ import (
 // admission counts who is in.
 type admission struct {
 	seats     atomic.Int64  // WebSocket connections that got past their handshake
+	accepted  atomic.Uint64 // connections that listeners have accepted
 	pauses    atomic.Uint64 // times that accepting stopped for want of descriptors or memory
 	unwatched notice        // connections cannot be watched
 }
@@ -50,7 +51,10 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 	log := s.config.Log
 	var paused notice
 	l, err := s.poller.Listen(addr, poller.ListenerConfig{
-		OnAccept: func(fd int) { s.adopt(fd, nil) },
+		OnAccept: func(fd int) {
+			s.admission.accepted.Add(1)
+			s.adopt(fd, nil)
+		},
 		Admit: func() bool {
 			return s.config.MaxConns == 0 || s.hub.Len() < s.config.MaxConns+refusals
 		},

@@ -35,6 +35,10 @@ type Config struct {
 	// Log receives what an operator wants to know. Nil means slog.Default.
 	Log *slog.Logger
 
+	// OnFanOut and OnWait are for measuring: see hub.Config and poller.Config.
+	OnFanOut func(took time.Duration)
+	OnWait   func(waited time.Duration)
+
 	// Path is the request path of WebSockets. "" means "/ws".
 	Path string
 	// Origins are the browser origins admitted beside the server's own host; see

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"sync/atomic"
 	"time"
 
 	"roost/conn"
@@ -16,6 +17,9 @@ import (
 type sweeper struct {
 	stop chan struct{}
 	done chan struct{}
+
+	sweeps atomic.Uint64
+	swept  atomic.Uint64 // connections
 }
 
 // Each deadline is met to within 1/sweepsPerDeadline of its length.
@@ -45,6 +49,11 @@ func (w *sweeper) run(s *Server) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var cur hub.Cursor
+	var seen uint64
+	sweep := func(c *conn.Conn) {
+		seen++
+		c.Sweep()
+	}
 	summary := newSummary(s)
 	alarm, rest := s.shedder.wake, (<-chan time.Time)(nil)
 	for {
@@ -70,7 +79,10 @@ func (w *sweeper) run(s *Server) {
 			}
 			pass := deadline / sweepsPerDeadline
 			slots := s.hub.Slots()
-			s.hub.Walk(&cur, int(int64(slots)*int64(tick)/int64(max(pass, tick)))+1, (*conn.Conn).Sweep)
+			s.hub.Walk(&cur, int(int64(slots)*int64(tick)/int64(max(pass, tick)))+1, sweep)
+			w.sweeps.Add(1)
+			w.swept.Add(seen)
+			seen = 0
 		}
 	}
 }

@@ -22,23 +22,25 @@ type Stats struct {
 	WriteQueued int64 // bytes that wait for slow connections, bounded by Config.WriteQueueTotal
 	ReadKept    int64 // bytes of what has not arrived whole, bounded by Config.ReadBufferTotal
 
+	Accepted     uint64               // connections that listeners have accepted
 	Opened       uint64               // handshakes that succeeded
 	Ended        [conn.Reasons]uint64 // connections that ended, by reason
 	AcceptPauses uint64               // times that accepting stopped for want of descriptors
 	HTTPRefused  uint64               // connections beyond MaxHTTPConns, or without a descriptor for net/http
 	MessagesIn   uint64               // messages from clients
 	BytesIn      uint64               // bytes from clients: frames and request heads
+	MessagesOut  uint64               // messages taken to be written, once for each connection
+	BytesOut     uint64               // bytes that the kernel has taken from us: frames and answers to requests
 	Dropped      uint64               // frames dropped by the slow-consumer policy
+	Sweeps       uint64               // times that the sweeper has looked for what is overdue
+	Swept        uint64               // connections it has looked at
 	Hub          hub.Stats            // broadcasting
 	Poller       poller.Stats         // scheduling
 }
 
 // Stats may be called at any time. It is zero before Start.
 func (s *Server) Stats() Stats {
-	s.mu.Lock()
-	running := s.poller != nil
-	s.mu.Unlock()
-	if !running {
+	if !s.running() {
 		return Stats{}
 	}
 	g := &s.group.Stats
@@ -49,18 +51,23 @@ func (s *Server) Stats() Stats {
 		HTTP:         s.doors.open.Load(),
 		WriteQueued:  g.WriteQueued.Load(),
 		ReadKept:     g.ReadKept.Load(),
+		Accepted:     s.admission.accepted.Load(),
 		Opened:       g.Opened.Load(),
 		AcceptPauses: s.admission.pauses.Load(),
 		HTTPRefused:  s.doors.refused.Load(),
 		MessagesIn:   g.MessagesIn.Load(),
 		BytesIn:      g.BytesIn.Load(),
 		Dropped:      g.Dropped.Load(),
+		Sweeps:       s.sweeper.sweeps.Load(),
+		Swept:        s.sweeper.swept.Load(),
 		Hub:          s.hub.Stats(),
 		Poller:       s.poller.Stats(),
 	}
 	for r := range st.Ended {
 		st.Ended[r] = g.Ended[r].Load()
 	}
+	st.MessagesOut, st.BytesOut = g.Sent()
+	st.MessagesOut += st.Hub.Delivered
 	return st
 }
 
@@ -121,8 +128,8 @@ func (m *summary) log(now time.Time) {
 	add("accept-pauses", m.server.admission.pauses.Load(), &m.pauses)
 	add("broadcasts-refused", m.server.hub.Stats().Refused, &m.refused)
 	if dropped {
-		if slow := m.server.Slowest(1); len(slow) > 0 {
-			attrs = append(attrs, "slowest", slow[0].PeerAddr().String(), "slowest-dropped", slow[0].Backlog().Dropped)
+		for _, slow := range m.server.Inspect(ByQueue, 1) {
+			attrs = append(attrs, "slowest", slow.Peer.String(), "slowest-dropped", slow.Backlog.Dropped)
 		}
 	}
 	if attrs != nil {

@@ -119,6 +119,7 @@ func (s *Server) Start() (err error) {
 		// One batch must not fill a connection's queue by itself.
 		BatchFrames: half(orNone(c.WriteQueueFrames), 256),
 		BatchBytes:  half(orNone(c.WriteQueueBytes), 64<<10),
+		OnFanOut:    c.OnFanOut,
 	})
 	if err != nil {
 		return err
@@ -132,6 +133,7 @@ func (s *Server) Start() (err error) {
 		Buffer:     c.ReadBuffer + maxHead,
 		Blocking:   c.Blocking,
 		NewScratch: conn.NewScratch,
+		OnWait:     c.OnWait,
 		OnError:    s.fail,
 	})
 	if err != nil {
@@ -180,19 +182,6 @@ func (s *Server) Addrs() []netip.AddrPort {
 // Hub is the set of connections, to broadcast to. Nil before Start.
 func (s *Server) Hub() *hub.Hub { return s.hub }
 
-// Slowest returns up to n connections for which most bytes wait, the first one for
-// the most. It looks at every connection once.
-func (s *Server) Slowest(n int) []*conn.Conn {
-	if s.hub == nil {
-		return nil
-	}
-	var slow []*conn.Conn
-	for _, w := range heaviest(s.hub, n, func(c *conn.Conn) int { return c.Backlog().Bytes }) {
-		slow = append(slow, w.conn)
-	}
-	return slow
-}
-
 // Failed delivers an error when the server cannot go on: a reactor has ended.
 // The program should call Close and exit.
 func (s *Server) Failed() <-chan error { return s.failed }
@@ -205,10 +194,17 @@ func (s *Server) fail(err error) {
 	}
 }
 
-// Settings is the configuration in force, with defaults filled in. Handler, HTTP
-// and Log are left out.
+// Settings is the configuration in force, with defaults filled in. Handler, HTTP,
+// Log and functions are left out.
 func (s *Server) Settings() Config {
 	c := s.config
-	c.Handler, c.HTTP, c.Log = nil, nil, nil
+	c.Handler, c.HTTP, c.Log, c.OnFanOut, c.OnWait = nil, nil, nil, nil, nil
 	return c
+}
+
+// running reports whether Start has come so far that there is a hub and a poller.
+func (s *Server) running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.poller != nil
 }

@@ -134,8 +134,11 @@ func TestSlowConsumerDrop(t *testing.T) {
 		}
 		sent++
 	}
-	if slowest := srv.Slowest(1); len(slowest) != 1 || slowest[0] != its {
-		t.Errorf("the slowest are %v", slowest)
+	for _, order := range []server.Order{server.ByQueue, server.ByDrops} {
+		slowest := srv.Inspect(order, 10)
+		if len(slowest) != 1 || slowest[0].Peer != its.PeerAddr() || slowest[0].Backlog != its.Backlog() {
+			t.Errorf("by %v the first are %+v", order, slowest)
+		}
 	}
 	dropped := its.Backlog().Dropped
 	if n := other.Backlog().Dropped; n != 0 || srv.Stats().Dropped != dropped {

@@ -20,6 +20,7 @@ type (
 	Sockaddr      = unix.Sockaddr
 	SockaddrInet4 = unix.SockaddrInet4
 	SockaddrInet6 = unix.SockaddrInet6
+	TCPInfo       = unix.TCPInfo
 )
 
 func Close(fd int) error { return kernel.K.Close(fd) }
@@ -52,6 +53,16 @@ func Getsockname(fd int) (Sockaddr, error) {
 func Getpeername(fd int) (Sockaddr, error) {
 	kernel.K.Touch(fd, "getpeername")
 	return &SockaddrInet4{Port: 1, Addr: [4]byte{127, 0, 0, 1}}, nil
+}
+
+func GetsockoptUint64(fd, _, _ int) (uint64, error) {
+	kernel.K.Touch(fd, "getsockopt")
+	return 0, unix.ENOPROTOOPT
+}
+
+func GetsockoptTCPInfo(fd, _, _ int) (*TCPInfo, error) {
+	kernel.K.Touch(fd, "getsockopt")
+	return nil, unix.ENOPROTOOPT
 }
 
 func CloseOnExec(int) {}
