@@ -2,6 +2,7 @@ package conn
 
 import (
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,26 @@ const (
 	Disconnect SlowConsumer = iota
 	// Drop drops the newest frame and keeps the connection.
 	Drop
+)
+
+// Slow is what happened to a slow consumer.
+type Slow struct {
+	Conn    *Conn
+	Peer    netip.AddrPort // at that time
+	What    SlowEvent
+	Backlog // when it happened
+}
+
+// SlowEvent says what happened.
+type SlowEvent uint8
+
+const (
+	// Lagging: its queue is full, and the first frame was dropped.
+	Lagging SlowEvent = iota
+	// CaughtUp: everything that was not dropped has left.
+	CaughtUp
+	// CutOff: its queue is full, and it is being closed.
+	CutOff
 )
 
 // Config is what all connections of a group have in common: limits, and whom to
@@ -56,6 +77,11 @@ type Config struct {
 	Exceeded func()
 	// SlowConsumer is the policy when the queue is full.
 	SlowConsumer SlowConsumer
+	// Slow is told when the policy meets a connection: once, when its first frame is
+	// dropped or it is closed, and again when it has caught up if the answer was true.
+	// It is called under the lock of the connection, so it must not block and must
+	// not call it. Nil means that nobody wants to know.
+	Slow func(Slow) bool
 
 	// HandshakeTimeout is how long a client may take for its request, counted from
 	// the accept. 0 means for ever.
@@ -95,6 +121,7 @@ type Group struct {
 	start  time.Time
 
 	leaving leaving
+	samples [Reasons]atomic.Pointer[netip.AddrPort]
 }
 
 // NewGroup returns a Group. config is copied.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"roost/poller"
 	"roost/poller/socket"
@@ -43,14 +44,12 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 func (c *Conn) end() {
 	c.forgetInbound()
 	g := c.group
-	var peer netip.AddrPort
-	if g.debug() {
-		if peer = g.leaving.take(c); !peer.IsValid() && c.reg.FD() >= 0 {
-			peer = socket.PeerAddr(c.reg.FD()) // gone with the descriptor
-		}
-	}
+	peer := g.leaving.take(c)
 	c.mu.Lock()
 	why, code, flag := c.why, c.code, c.flag
+	if !peer.IsValid() && c.reg.FD() >= 0 && g.wanted(why) {
+		peer = socket.PeerAddr(c.reg.FD()) // gone with the descriptor
+	}
 	if c.State() == StateHandedOff {
 		c.mu.Unlock()
 		c.gone(why, false, peer)
@@ -72,8 +71,9 @@ func (c *Conn) end() {
 }
 
 // leaving has the addresses of peers to whom FIN was sent, for the log: when their
-// own FIN comes the kernel forgets them. It is empty unless the log wants to know.
+// own FIN comes the kernel forgets them. It has only those that the log wants to know.
 type leaving struct {
+	some  atomic.Bool // peers may not be empty
 	mu    sync.Mutex
 	peers map[*Conn]netip.AddrPort // guarded by mu
 }
@@ -85,19 +85,37 @@ func (l *leaving) put(c *Conn, peer netip.AddrPort) {
 		l.peers = map[*Conn]netip.AddrPort{}
 	}
 	l.peers[c] = peer
+	l.some.Store(true)
 }
 
 // take is the zero AddrPort for a connection that is not there.
 func (l *leaving) take(c *Conn) netip.AddrPort {
+	if !l.some.Load() {
+		return netip.AddrPort{}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	peer := l.peers[c]
 	delete(l.peers, c)
+	l.some.Store(len(l.peers) > 0)
 	return peer
 }
 
 // debug reports whether the end of each connection is logged.
 func (g *Group) debug() bool { return g.Log.Enabled(context.Background(), slog.LevelDebug) }
+
+// wanted reports whether the address of a peer whose connection ends is to be found
+// out: because the end is logged, or because nobody stands for this reason yet.
+func (g *Group) wanted(why Reason) bool { return g.debug() || g.samples[why].Load() == nil }
+
+// Sample is the address of a peer whose connection ended for that reason since the
+// call before, the first whose address was known; zero if there was none.
+func (g *Group) Sample(why Reason) netip.AddrPort {
+	if peer := g.samples[why].Swap(nil); peer != nil {
+		return *peer
+	}
+	return netip.AddrPort{}
+}
 
 // address is for the log. The kernel forgets a peer that has reset the connection.
 func address(peer netip.AddrPort) string {
@@ -110,6 +128,10 @@ func address(peer netip.AddrPort) string {
 func (c *Conn) gone(why Reason, seated bool, peer netip.AddrPort) {
 	g := c.group
 	g.Stats.Ended[why].Add(1)
+	if peer.IsValid() && g.samples[why].Load() == nil {
+		p := peer // else peer is on the heap always
+		g.samples[why].Store(&p)
+	}
 	if g.debug() {
 		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", address(peer))
 	}

@@ -22,6 +22,7 @@ type outbound struct {
 	dropped uint64 // frames that found the queue full
 	behind  int    // bytes of segs[0] that have left and are kept alive by the rest, unless it is a Shared
 	partial bool   // part of segs[0] has been written
+	told    bool   // Config.Slow wants to know when the queue is empty
 	buf     []byte // backing array of the first own segment, kept by a worker's cork
 }
 

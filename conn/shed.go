@@ -19,6 +19,10 @@ type Backlog struct {
 func (c *Conn) Backlog() Backlog {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.backlogLocked()
+}
+
+func (c *Conn) backlogLocked() Backlog {
 	if c.out == nil {
 		return Backlog{}
 	}

@@ -160,10 +160,21 @@ func (c *Conn) admitLocked(frames int) error {
 	if g.SlowConsumer == Drop {
 		c.out.dropped += uint64(frames)
 		g.Stats.Dropped.Add(uint64(frames))
+		if c.out.dropped == uint64(frames) {
+			c.out.told = c.slowLocked(Lagging)
+		}
 		return ErrDropped
 	}
+	c.slowLocked(CutOff)
 	c.closeLocked(frame.StatusPolicyViolation, "slow consumer", ReasonSlowConsumer)
 	return ErrSlowConsumer
+}
+
+// slowLocked tells what the slow-consumer policy has done, and returns whether that
+// was taken notice of.
+func (c *Conn) slowLocked(what SlowEvent) bool {
+	g := c.group
+	return g.Slow != nil && g.Slow(Slow{c, socket.PeerAddr(c.reg.FD()), what, c.backlogLocked()})
 }
 
 // flush writes what waits, outside of Send and Write: when epoll has reported
@@ -205,13 +216,17 @@ func (c *Conn) flushLocked() {
 			return
 		}
 	}
+	if c.out != nil && c.out.told {
+		c.slowLocked(CaughtUp)
+		c.out.told = false
+	}
 	if c.flag&corked == 0 {
 		c.forgetLocked()
 	}
 	if c.State() == StateClosing && c.flag&finSent == 0 {
 		c.flag |= finSent
 		if c.flag&peerDone == 0 { // else close(2) comes right behind
-			if c.group.debug() {
+			if c.group.wanted(c.why) {
 				c.group.leaving.put(c, socket.PeerAddr(c.reg.FD()))
 			}
 			// An error means that the peer is gone; reading will say so.

@@ -54,7 +54,6 @@ func (w *sweeper) run(s *Server) {
 		seen++
 		c.Sweep()
 	}
-	summary := newSummary(s)
 	alarm, rest := s.shedder.wake, (<-chan time.Time)(nil)
 	for {
 		select {
@@ -63,13 +62,15 @@ func (w *sweeper) run(s *Server) {
 		case <-alarm:
 			s.shedder.shed(time.Now())
 			alarm, rest = nil, time.After(shedEvery)
+		case slow := <-s.summary.slow:
+			s.summary.tell(slow)
 		case <-rest:
 			alarm, rest = s.shedder.wake, nil
 		case now := <-ticker.C:
 			s.group.Tick(now)
 			// Descriptors may have come free elsewhere in the process.
 			s.resumeListeners()
-			summary.log(now)
+			s.summary.log(now)
 			deadline := always
 			if st := &s.group.Stats; st.Handshaking.Load()+st.Closing.Load() > 0 {
 				deadline = least(always, passing)

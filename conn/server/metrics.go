@@ -4,8 +4,6 @@ package server
 
 import (
 	"iter"
-	"log/slog"
-	"time"
 
 	"roost/conn"
 	"roost/conn/hub"
@@ -83,56 +81,5 @@ func (s *Server) Ended() iter.Seq2[conn.Reason, uint64] {
 				return
 			}
 		}
-	}
-}
-
-// summary tells the log, now and then, what has been cut off and why: one line
-// however many connections it was. Ends that clients chose are not news.
-type summary struct {
-	server  *Server
-	last    time.Time
-	ended   [conn.Reasons]uint64
-	drops   uint64
-	refused uint64
-	pauses  uint64
-}
-
-const summaryEvery = 10 * time.Second
-
-func newSummary(s *Server) *summary { return &summary{server: s, last: time.Now()} }
-
-func (m *summary) log(now time.Time) {
-	if now.Sub(m.last) < summaryEvery {
-		return
-	}
-	m.last = now
-	g := &m.server.group.Stats
-	var attrs []any
-	add := func(name string, now uint64, before *uint64) {
-		if now > *before {
-			attrs = append(attrs, slog.Uint64(name, now-*before))
-			*before = now
-		}
-	}
-	for r := range conn.Reasons {
-		switch r {
-		case conn.ReasonPeerClosed, conn.ReasonPeerGone, conn.ReasonPeerReset, conn.ReasonHandedOff,
-			conn.ReasonApplication, conn.ReasonShutdown, conn.ReasonHandshakeAbandoned:
-		default:
-			add(r.String(), g.Ended[r].Load(), &m.ended[r])
-		}
-	}
-	n := len(attrs)
-	add("frames-dropped", g.Dropped.Load(), &m.drops)
-	dropped := len(attrs) > n
-	add("accept-pauses", m.server.admission.pauses.Load(), &m.pauses)
-	add("broadcasts-refused", m.server.hub.Stats().Refused, &m.refused)
-	if dropped {
-		for _, slow := range m.server.Inspect(ByQueue, 1) {
-			attrs = append(attrs, "slowest", slow.Peer.String(), "slowest-dropped", slow.Backlog.Dropped)
-		}
-	}
-	if attrs != nil {
-		m.server.config.Log.Warn("connections cut off, held back or frames dropped in the last seconds", attrs...)
 	}
 }

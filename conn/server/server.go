@@ -43,6 +43,7 @@ type Server struct {
 	admission admission
 	sweeper   sweeper
 	shedder   *shedder
+	summary   *summary
 	draining  atomic.Bool
 	empty     chan struct{} // signalled when the last connection has gone while draining
 	failed    chan error    // the first error that ends the server by itself
@@ -65,6 +66,7 @@ func New(config Config) (*Server, error) {
 		httpDone: make(chan struct{}),
 	}
 	s.shedder = &shedder{server: s, wake: make(chan struct{}, 1)}
+	s.summary = newSummary(s)
 	s.listeners.Store(new([]*poller.Listener))
 	s.http = s.newHTTP()
 	s.group = conn.NewGroup(conn.Config{
@@ -79,6 +81,7 @@ func New(config Config) (*Server, error) {
 		WriteQueueTotal:  orNone(config.WriteQueueTotal),
 		ReadBufferTotal:  orNone(config.ReadBufferTotal),
 		Exceeded:         s.shedder.alarm,
+		Slow:             s.summary.slowConsumer,
 		SlowConsumer:     config.SlowConsumer,
 		HandshakeTimeout: orNone(config.HandshakeTimeout),
 		PingInterval:     orNone(config.PingInterval),

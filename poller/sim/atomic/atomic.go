@@ -107,3 +107,10 @@ func (x *Pointer[T]) Store(v *T) {
 	sim.Step("store")
 	x.v = v
 }
+
+func (x *Pointer[T]) Swap(v *T) *T {
+	sim.Step("swap")
+	old := x.v
+	x.v = v
+	return old
+}
