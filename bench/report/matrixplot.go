@@ -191,7 +191,7 @@ func wrapped(paragraph string, width vg.Length) (lines []string) {
 	line := ""
 	for word := range strings.FieldsSeq(strings.ReplaceAll(paragraph, joint, " ")) {
 		longer := strings.TrimLeft(line+" "+word, " ")
-		if line != "" && 1.05*footStyle().Width(longer) > width {
+		if line != "" && 1.2*footStyle().Width(longer) > width {
 			lines = append(lines, line)
 			longer = word
 		}
