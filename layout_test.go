@@ -78,7 +78,7 @@ var homes = []home{
 	{"github.com/gobwas/ws", []string{"conn/frame", "conn/handshake", "conn/conntest", "bench"}, "the wire format is known in two packages, and to those who judge it"},
 	{"github.com/nats-io", []string{"conn/cluster"}, "the bus between nodes is exchangeable behind cluster.Bus"},
 	{"github.com/prometheus", []string{"conn/server", "bench"}, "the counters are plain numbers; only the server exports them, and the load generator reads any server's"},
-	{"github.com/goccy/go-yaml", []string{"bench/scenario"}, "a load can be described in a file"},
+	{"github.com/goccy/go-yaml", []string{"bench/scenario", "cmd/roost"}, "a load can be described in a file, and so can the flags of a server"},
 	{"github.com/alecthomas/kong", []string{"cmd"}, "packages take a Config, flags belong to a program"},
 	{"github.com/alecthomas/units", []string{"cmd"}, "packages take plain numbers, a program reads KiB"},
 	{"github.com/vbauerster/mpb", []string{"cmd"}, "a progress bar belongs to a program"},

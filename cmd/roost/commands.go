@@ -17,27 +17,35 @@ type commandLine struct {
 	Plan   planFlags   `cmd:"" help:"Say what N connections take on this machine, and how long a broadcast to them."`
 	Doctor doctorFlags `cmd:"" help:"Check whether this machine's settings allow N connections, and say how to change those that do not."`
 
-	command string // the one chosen
+	Config     configFlags     `cmd:"" help:"Print the settings that serve would have with the same flags, and where each is from; they can be used as a config file."`
+	Health     healthFlags     `cmd:"" help:"Ask a server on this machine whether it is alive, or ready."`
+	Completion completionFlags `cmd:"" help:"Print a script that completes commands and flags in a shell."`
+	Build      versionFlags    `cmd:"" name:"version" help:"Print version, commit and Go version."`
+
+	Version versionFlag `env:"-" help:"Print the version."`
+
+	args     []string // what was parsed
+	command  string   // the one chosen
+	settings []setting
+	model    *kong.Application
 }
 
 const description = `Keeps very many WebSocket connections open and reaches all of them at once.
 
 Without command and flags it serves a chat page at http://localhost:8000/ and WebSockets at /ws; every message of any client goes to every client.
 
-Sizes take KiB, MiB and GiB, times take ms, s, m and h. Every flag can be set by an environment variable: --max-conns by ROOST_MAX_CONNS.`
+Sizes take KiB, MiB and GiB, times take ms, s, m and h. Every flag can be set by an environment variable, --max-conns by ROOST_MAX_CONNS, and those of serve in a file, 'max-conns: 100000', that --config names. The command line wins over the environment, and that over the file.`
 
-// errHelp is returned when help was asked for and printed.
+// errHelp is returned when help, or the version, was asked for and printed.
 var errHelp = errors.New("help printed")
 
-// parse reads the command line and the environment. An error names every fault.
-func parse(args []string, stdout io.Writer) (*commandLine, error) {
-	var line commandLine
-	helped := false
-	parser, err := kong.New(&line,
+// newParser makes the parser that fills line. Help and version go to stdout, and set done.
+func newParser(line *commandLine, stdout io.Writer, done *bool) (*kong.Kong, error) {
+	return kong.New(line,
 		kong.Name("roost"), kong.Description(description),
 		kong.DefaultEnvars("ROOST"),
 		kong.Writers(stdout, stdout),
-		kong.Exit(func(int) { helped = true }),
+		kong.Exit(func(int) { *done = true }),
 		kong.Help(printHelp),
 		kong.ValueFormatter(func(v *kong.Value) string {
 			help := v.Help
@@ -51,34 +59,38 @@ func parse(args []string, stdout io.Writer) (*commandLine, error) {
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 	)
+}
+
+// parse reads the command line, the environment and the config file. An error names
+// every fault.
+func parse(args []string, stdout io.Writer) (*commandLine, error) {
+	line := commandLine{args: args}
+	done := false
+	parser, err := newParser(&line, stdout, &done)
 	if err != nil {
 		return nil, err
 	}
 	ctx, err := parser.Parse(args)
-	if helped {
+	if done {
 		return nil, errHelp
 	}
 	if err != nil {
 		return nil, err
 	}
-	line.command = ctx.Command()
-	var errs []error
-	for _, flag := range ctx.Flags() {
-		if v, ok := flag.Target.Addr().Interface().(interface{ fault() error }); ok {
+	line.command, line.model = ctx.Selected().Name, ctx.Model
+	var faults []error
+	line.settings, faults = settle(ctx)
+	for _, s := range line.settings {
+		if v, ok := s.Target.Addr().Interface().(interface{ fault() error }); ok {
 			if err := v.fault(); err != nil {
-				errs = append(errs, fmt.Errorf("--%s: %w", flag.Name, err))
+				faults = append(faults, fmt.Errorf("--%s: %w", s.Name, err))
 			}
 		}
 	}
-	switch line.command {
-	case "serve":
-		errs = append(errs, line.Serve.faults()...)
-	case "plan":
-		errs = append(errs, line.Plan.faults()...)
-	case "doctor":
-		errs = append(errs, line.Doctor.faults()...)
+	if v, ok := ctx.Selected().Target.Addr().Interface().(interface{ faults() []error }); ok {
+		faults = append(faults, v.faults()...)
 	}
-	return &line, errors.Join(errs...)
+	return &line, located(line.settings, faults)
 }
 
 // printHelp is kong's own help, except that 'roost -h' lists the flags of serve

@@ -10,7 +10,9 @@ import (
 
 // doctorFlags are those of the doctor command.
 type doctorFlags struct {
-	Conns count `required:"" placeholder:"N" help:"Connections that the machine has to hold."`
+	fileFlag
+
+	Conns count `config:"max-conns" placeholder:"N" help:"Connections that the machine has to hold. Required, unless the config file has max-conns."`
 	JSON  bool  `name:"json" help:"Print JSON."`
 }
 
@@ -25,7 +27,7 @@ func (f *doctorFlags) faults() []error { return connsFaults(f.Conns) }
 // connsFaults are those of --conns, which plan has as well.
 func connsFaults(conns count) []error {
 	if conns.bad == nil && (conns.n < 1 || conns.n > maxConns) {
-		return []error{fmt.Errorf("--conns: %d is out of range; want 1 to %d", conns.n, maxConns)}
+		return []error{fmt.Errorf("--conns: want 1 to %d, here or as max-conns in the file of --config", maxConns)}
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ import (
 // server.Config. Values are read leniently: a bad one is kept with its fault, so
 // that all faults are reported at once.
 type flags struct {
+	fileFlag
+
 	Listen   []string `group:"Service" default:":8000" placeholder:"HOST:PORT" help:"Addresses to listen on. ':8000' is every address, IPv4 and IPv6; port 0 lets the system choose. Repeat or separate with commas."`
 	Path     string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
 	Handler  choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client; echo returns it to its sender; push takes none and closes with status 1008; for programs that embed the package and publish themselves."`
@@ -54,7 +56,7 @@ type flags struct {
 	UserTimeout      duration `group:"Time" name:"tcp-user-timeout" default:"30s" placeholder:"TIME" help:"How long what was sent may stay unacknowledged, or wait for a client that takes nothing, before the system gives the client up. 0 means the system's own, about 15 minutes."`
 	ShutdownTimeout  duration `group:"Time" default:"30s" placeholder:"TIME" help:"How long to wait for clients after SIGTERM or SIGINT; a second signal ends at once. 0 means without limit."`
 
-	LogLevel  choice `group:"Log" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
+	LogLevel  choice `group:"Log" reload:"" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
 	LogFormat choice `group:"Log" default:"text" placeholder:"text|json" help:"Format of the log on standard error."`
 }
 
@@ -149,9 +151,13 @@ func (f *flags) pages(clients func() int) http.Handler {
 	return chatPage(f.Path, string(f.Handler), clients)
 }
 
-func (f *flags) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
+// level is the least level to log.
+func (f *flags) level() (level slog.Level) {
 	_ = level.UnmarshalText([]byte(f.LogLevel)) // checked by parse
+	return level
+}
+
+func (f *flags) logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if f.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
@@ -180,6 +186,37 @@ type (
 )
 
 var _ = []encoding.TextUnmarshaler{new(count), new(size), new(duration)}
+
+// The String methods write a value as UnmarshalText reads it.
+
+func (c count) String() string { return strconv.Itoa(c.n) }
+
+func (s size) String() string {
+	for _, unit := range []struct {
+		bytes int64
+		name  string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if s.n >= unit.bytes && s.n%unit.bytes == 0 {
+			return strconv.FormatInt(s.n/unit.bytes, 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(s.n, 10)
+}
+
+// String leaves out the parts that are zero: time.Duration writes 5m0s.
+func (d duration) String() string {
+	text := d.n.String()
+	if d.n == 0 {
+		return "0"
+	}
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
 
 func (c *count) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(string(text))

@@ -25,12 +25,13 @@ const (
 )
 
 func main() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signals := make(chan os.Signal, 16) // many a SIGHUP must not crowd out a SIGTERM
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, signals))
 }
 
-// run is main without the process. Serving and measuring end with a signal.
+// run is main without the process. Serving and measuring end with a signal; SIGHUP
+// makes a server read its configuration again.
 func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
 	line, err := parse(args, stdout)
 	if errors.Is(err, errHelp) {
@@ -48,6 +49,14 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		return runPlan(&line.Plan, thisMachine(), stdout, stderr, signals)
 	case "doctor":
 		return runDoctor(&line.Doctor, thisMachine(), stdout, stderr)
+	case "config":
+		return runConfig(line, stdout, stderr)
+	case "health":
+		return runHealth(&line.Health, stdout, stderr)
+	case "completion":
+		return runCompletion(&line.Completion, line.model, stdout, stderr)
+	case "version":
+		return runVersion(&line.Build, stdout, stderr)
 	}
-	return serve(&line.Serve, stderr, signals)
+	return serve(line, stderr, signals)
 }

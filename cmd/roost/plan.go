@@ -13,7 +13,9 @@ import (
 
 // planFlags are those of the plan command.
 type planFlags struct {
-	Conns        count    `required:"" placeholder:"N" help:"Connections to plan for."`
+	fileFlag
+
+	Conns        count    `config:"max-conns" placeholder:"N" help:"Connections to plan for. Required, unless the config file has max-conns."`
 	PingInterval duration `default:"30s" placeholder:"TIME" help:"As of serve. 0 means no pings."`
 	Payload      size     `default:"128" placeholder:"BYTES" help:"Size of a message that is broadcast. 0 means an empty one."`
 	Calibrate    duration `default:"2s" placeholder:"TIME" help:"How long to broadcast to real connections on this machine. 0 means not at all: the time of a broadcast stays unknown."`

@@ -20,8 +20,11 @@ import (
 )
 
 // serve is the command of that name: it serves until a signal comes.
-func serve(f *flags, stderr io.Writer, signals <-chan os.Signal) int {
-	log := f.logger(stderr)
+func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
+	f := &line.Serve
+	level := new(slog.LevelVar)
+	level.Set(f.level())
+	log := f.logger(stderr, level)
 	descriptors := raiseLimit(log, f)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(headroom)
@@ -43,13 +46,20 @@ func serve(f *flags, stderr io.Writer, signals <-chan os.Signal) int {
 	log.Info("roost is listening", "url", url(srv, f.Path), "handler", string(f.Handler),
 		"reactors", settings.Reactors, "workers", settings.Workers, "descriptors", descriptors)
 
-	select {
-	case err := <-srv.Failed():
-		_ = srv.Close()
-		log.Error("cannot go on", "err", err)
-		return exitFailure
-	case sig := <-signals:
-		return stop(log, f, srv, sig, signals)
+	settled := reloader{line: line, log: log, level: level, srv: srv}
+	for {
+		select {
+		case err := <-srv.Failed():
+			_ = srv.Close()
+			log.Error("cannot go on", "err", err)
+			return exitFailure
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				settled.reload()
+				continue
+			}
+			return stop(log, f, srv, sig, signals)
+		}
 	}
 }
 
@@ -70,11 +80,20 @@ func stop(log *slog.Logger, f *flags, srv *server.Server, sig os.Signal, signals
 	done := make(chan error, 1)
 	go func() { done <- srv.Shutdown(ctx) }()
 	var err error
-	select {
-	case err = <-done:
-	case <-signals:
-		cancel()
-		err = <-done
+wait:
+	for {
+		select {
+		case err = <-done:
+			break wait
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				log.Warn("SIGHUP is ignored: the server is stopping")
+				continue
+			}
+			cancel()
+			err = <-done
+			break wait
+		}
 	}
 	ended := []any{}
 	for reason, n := range srv.Ended() {

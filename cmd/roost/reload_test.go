@@ -1,0 +1,132 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"roost/conn/conntest"
+)
+
+// hangUp sends SIGHUP and returns the log up to the line that ends the reload.
+func (c *command) hangUp(t *testing.T) string {
+	t.Helper()
+	c.signals <- syscall.SIGHUP
+	var all strings.Builder
+	for line := range c.log {
+		all.WriteString(line + "\n")
+		if strings.Contains(line, "SIGHUP") {
+			return all.String()
+		}
+	}
+	t.Fatalf("the command ended:\n%s", all.String())
+	return ""
+}
+
+// end stops the command and returns the rest of its log.
+func (c *command) end(t *testing.T) string {
+	t.Helper()
+	c.signals <- syscall.SIGTERM
+	if code := <-c.code; code != exitOK {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	return c.rest()
+}
+
+func rewrite(t *testing.T, path, text string) {
+	t.Helper()
+	next := path + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReloadTakesOverWhatMayChange(t *testing.T) {
+	file := writeConfig(t, "log-level: info", "max-http-conns: 3")
+	c := execute(t, "--config", file)
+	if log := c.hangUp(t); !strings.Contains(log, "changes=0") {
+		t.Errorf("nothing had changed:\n%s", log)
+	}
+	rewrite(t, file, "log-level: debug\nmax-http-conns: 3\n")
+	log := c.hangUp(t)
+	if !strings.Contains(log, "setting=log-level old=info new=debug") || !strings.Contains(log, "changes=1") {
+		t.Errorf("not reloaded:\n%s", log)
+	}
+	client := conntest.Dial(t, c.addr, "/ws")
+	_ = client.Close()
+	for line := range c.log { // that of the connection, which only debug has
+		if strings.Contains(line, "level=DEBUG") {
+			break
+		}
+	}
+	rewrite(t, file, "max-http-conns: 3\n") // back to the default
+	if log := c.hangUp(t); !strings.Contains(log, "old=debug new=info source=default") {
+		t.Errorf("not reloaded:\n%s", log)
+	}
+	c.end(t)
+}
+
+// TestReloadIsAllOrNothing: one fault, or one change that takes a restart, and every
+// value stays.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	const good = "log-level: info\nworkers: 2\n"
+	file := writeConfig(t, good)
+	c := execute(t, "--config", file)
+	for _, bad := range []struct {
+		text string
+		want []string
+	}{
+		{"log-level: error\nworkers: 3\nshards: 1\n", []string{"workers cannot change at run time: restart roost to have 3 (" + file + ":2), or set it back to 2", "shards cannot change"}},
+		{"log-level: error\nwrokers: 3\nshards: x\n", []string{"the nearest is workers", `\"x\" is not a count`}},
+		{"log-level: loud\nworkers: 2\n", []string{`\"loud\" is unknown`}},
+		{"log-level: error\n", []string{"workers cannot change at run time: restart roost to have 0 (default)"}},
+		{"", []string{"has no settings"}},
+	} {
+		rewrite(t, file, bad.text)
+		c.signals <- syscall.SIGHUP
+		for _, want := range bad.want { // a line each
+			line := <-c.log
+			for _, want := range []string{want, "level=ERROR", "the settings stay as they were"} {
+				if !strings.Contains(line, want) {
+					t.Errorf("%q: no %q in %s", bad.text, want, line)
+				}
+			}
+		}
+	}
+	rewrite(t, file, good) // that info is still logged shows that no error level was taken over
+	if log := c.hangUp(t); !strings.Contains(log, "level=INFO") || !strings.Contains(log, "changes=0") {
+		t.Errorf("something was taken over:\n%s", log)
+	}
+	c.end(t)
+}
+
+func TestReloadWithoutAFile(t *testing.T) {
+	c := execute(t)
+	if log := c.hangUp(t); !strings.Contains(log, "nothing to reload without --config") {
+		t.Errorf("silent about it:\n%s", log)
+	}
+	c.end(t)
+}
+
+func TestNoReloadDuringADrain(t *testing.T) {
+	c := execute(t, "--close-timeout", "1h", "--config", writeConfig(t, "log-level: info"))
+	client := conntest.Dial(t, c.addr, "/ws")
+	c.signals <- syscall.SIGTERM
+	if _, _, err := client.Next(); err != nil { // the close frame, which it does not answer yet
+		t.Fatal(err)
+	}
+	if log := c.hangUp(t); !strings.Contains(log, "SIGHUP is ignored") {
+		t.Errorf("silent about it:\n%s", log)
+	}
+	_ = client.Close()
+	if code := <-c.code; code != exitOK {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	c.rest()
+}
