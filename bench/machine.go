@@ -50,9 +50,13 @@ type Tool struct {
 	Modified bool   `json:"modified"` // with changes that are in no commit
 }
 
+// What scripts/build.sh builds from: the go command asks git only in some clones.
+// Both are set with -ldflags -X.
+var commit, modified string
+
 // ReadTool asks the running program what it was built from.
 func ReadTool() Tool {
-	tool := Tool{Version: "unknown"}
+	tool := Tool{Version: "unknown", Commit: commit, Modified: modified == "true"}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return tool

@@ -124,7 +124,7 @@ mkdir -p "$folder/bin" # of its own: a build in the meantime must not change wha
 trap 'rm -rf "$folder/bin"' EXIT
 trap 'exit 130' INT TERM # roost-bench has stopped its server by then
 echo "building" >&2
-go build -o "$folder/bin/" ./cmd/roost ./cmd/roost-bench
+scripts/build.sh "$folder/bin" >&2
 go build -C bench/peers -o "$PWD/$folder/bin/" ./floor ./gorilla ./coder ./gws ./nbio ./easygo
 
 total=$((rounds * ${#scenarios[@]} * ${#servers[@]})) finished=0 started=$SECONDS

@@ -10,7 +10,7 @@ each=$(($(ulimit -Hn) - 200))
 ((each < connections)) || each=$connections
 servers=$(((connections + each - 1) / each))
 
-go build -o bin/ ./cmd/roost ./cmd/roost-bench
+scripts/build.sh
 log=$(mktemp -d)
 pids=() urls=()
 cleanup() {

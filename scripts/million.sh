@@ -30,7 +30,7 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
-go build -o "$work/" ./cmd/roost ./cmd/roost-bench
+scripts/build.sh "$work"
 
 if (($(ulimit -Hn) >= connections + 200)); then
 	ulimit -n "$(ulimit -Hn)"

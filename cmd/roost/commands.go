@@ -52,6 +52,9 @@ func newParser(line *commandLine, stdout io.Writer, done *bool) (*kong.Kong, err
 			if v.HasDefault {
 				help += " Default " + v.Default + "."
 			}
+			if v.Tag.Has("reload") {
+				help += " SIGHUP can change it."
+			}
 			if len(v.Tag.Envs) > 0 {
 				help += " [" + strings.Join(v.Tag.Envs, ", ") + "]"
 			}

@@ -20,7 +20,7 @@ const mostConfig = 1 << 20
 
 // fileFlag is embedded in the flags of each command that reads a config file.
 type fileFlag struct {
-	File string `group:"Service" name:"config" placeholder:"FILE" help:"YAML file of settings, one 'flag-name: value' a line, a list as [a, b]. The command line and the environment win over it. SIGHUP reads it again."`
+	File string `group:"Service" name:"config" placeholder:"FILE" help:"YAML file of settings. Its keys are names of flags of serve, as in 'max-conns: 100000'; lists are written [a, b]. The command line and the environment win over it. SIGHUP makes serve read it again."`
 }
 
 // entry is one line of a config file: a flag of serve and its value, as a string or,

@@ -5,6 +5,8 @@
 // -h lists the commands and flags. Each command has a file of its name.
 package main
 
+//go:generate go test . -run ^(TestREADME|TestExampleConfig)$ -update
+
 import (
 	"errors"
 	"fmt"
