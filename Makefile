@@ -1,5 +1,5 @@
 # An index of scripts/: every target is one line, and works without make too.
-.PHONY: help build test race format lint fuzz simulate density smoke hostile many million bench peers ci
+.PHONY: help build test race format lint fuzz simulate packaging density smoke hostile many million bench peers ci
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +25,9 @@ fuzz: ## fuzz every target with 100,000 inputs
 
 simulate: ## run the server in orders of steps that seeds choose
 	@scripts/simulate.sh
+
+packaging: ## check the units, the image and the other files for operators
+	@scripts/packaging.sh
 
 density: ## measure memory per idle connection against its ceiling
 	@scripts/density-gate.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the checks need beside Go, with apt, on Debian and as root:
 # chromium (the chat page), gcc (the race detector), user-mode-linux and iproute2
-# (more connections than a process may have descriptors), curl, git and jq (scripts).
+# (more connections than a process may have descriptors), systemd and shellcheck
+# (packaging), curl, git and jq (scripts).
 # Tools already there are left alone.
 set -euo pipefail
 
@@ -14,6 +15,8 @@ need git git ca-certificates
 need jq jq
 need linux.uml user-mode-linux
 need ip iproute2
+need systemd-analyze systemd
+need shellcheck shellcheck
 if ((${#missing[@]} == 0)); then
 	echo "nothing to install"
 	exit

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -51,6 +52,7 @@ func examine(m machine, n need) []check {
 	e.sysctlCheck("net.core.somaxconn", n.Backlog, "connections that wait for accept when everybody comes back within ten seconds")
 	e.sysctlCheck("net.ipv4.tcp_max_syn_backlog", n.Backlog, "the same for connections whose handshake is incomplete")
 	e.connectionTracking()
+	e.migration()
 	e.localPortRange()
 	return e.checks
 }
@@ -189,6 +191,25 @@ func (e *examination) connectionTracking() {
 		needed += tracked
 	}
 	e.add(check{Name: name, Why: why, Do: set(name, needed), Keep: keep(name, needed)}, now, needed, err)
+}
+
+// migration decides what becomes of connections that wait for accept at a listener
+// which closes while another process listens on the same port (Linux 5.14, ip-sysctl).
+func (e *examination) migration() {
+	const name = "net.ipv4.tcp_migrate_req"
+	now, err := e.sysctl(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // older kernels reset them
+	}
+	c := check{Name: name, Why: "1 lets a process that restarts beside its successor on the same port lose no connection that waits for accept"}
+	if err == nil {
+		c.Verdict = note
+	}
+	added := e.add(c, now, 1, err)
+	added.Needed = nil
+	if err == nil && now != 1 {
+		added.Do, added.Keep = set(name, 1), keep(name, 1)
+	}
 }
 
 // localPortRange bounds clients, not the server.

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -13,7 +14,9 @@ type doctorFlags struct {
 	fileFlag
 
 	Conns count `config:"max-conns" placeholder:"N" help:"Connections that the machine has to hold. Required, unless the config file has max-conns."`
-	JSON  bool  `name:"json" help:"Print JSON."`
+	JSON  bool  `name:"json" xor:"form" help:"Print JSON."`
+
+	Sysctl bool `xor:"form" help:"Print the kernel's settings as a file for /etc/sysctl.d: what is too small as it has to be, the others as they are."`
 }
 
 // Help is shown by 'roost doctor -h'.
@@ -40,12 +43,15 @@ func runDoctor(f *doctorFlags, m machine, stdout, stderr io.Writer) int {
 	n := needs(m, int64(f.Conns.n))
 	checks := examine(m, n)
 	var err error
-	if f.JSON {
+	switch {
+	case f.JSON:
 		err = writeJSON(stdout, struct {
 			Conns  int64   `json:"connections"`
 			Checks []check `json:"checks"`
 		}{n.Conns, checks})
-	} else {
+	case f.Sysctl:
+		err = writeSysctls(stdout, m, n, checks)
+	default:
 		err = writeChecks(stdout, n, checks)
 	}
 	if err != nil {
@@ -94,6 +100,28 @@ func writeChecks(w io.Writer, n need, checks []check) error {
 		}
 		for _, line := range c.Keep {
 			fmt.Fprintf(w, "    to stay  %s\n", line)
+		}
+	}
+	return err
+}
+
+// writeSysctls prints sysctl.d(5). A value that is large enough is written as it is,
+// so that the next start has it too, whoever has set it.
+func writeSysctls(w io.Writer, m machine, n need, checks []check) error {
+	_, err := fmt.Fprintf(w, "# For %s connections, by 'roost doctor'. The next start of the machine reads this in /etc/sysctl.d.\n", grouped(n.Conns))
+	for _, c := range checks {
+		current, unread := m.text("proc/sys/" + strings.ReplaceAll(c.Name, ".", "/"))
+		value := strings.Join(strings.Fields(current), " ")
+		if len(c.Do) > 0 {
+			value, _ = strings.CutPrefix(c.Do[0], "sysctl -w "+c.Name+"=")
+		}
+		switch {
+		case unread != nil: // no such setting
+		case c.Verdict == unknown:
+			_, err = fmt.Fprintf(w, "\n# %s is unknown: %s\n", c.Name, c.Why)
+		case c.Verdict == note && len(c.Do) == 0 && c.Name != "net.ipv4.tcp_migrate_req": // not for a server
+		default:
+			_, err = fmt.Fprintf(w, "\n# %s\n%s = %s\n", c.Why, c.Name, strings.Trim(value, `"`))
 		}
 	}
 	return err

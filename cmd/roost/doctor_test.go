@@ -142,3 +142,34 @@ func TestHelpListsCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestDoctorSysctl prints what scripts/tune.sh sets: never less than there is.
+func TestDoctorSysctl(t *testing.T) {
+	small := files{"proc/sys/net/core/somaxconn": "9\n", "proc/sys/net/ipv4/tcp_mem": "1\t2\t3\n",
+		"proc/sys/net/ipv4/tcp_migrate_req": "0\n", "proc/sys/fs/file-max": "?\n"}
+	for _, c := range []struct {
+		files files
+		want  []string
+		not   []string
+	}{
+		{small, []string{"\nnet.core.somaxconn = 1000\n", "\nnet.ipv4.tcp_mem = 75000 100000 150000\n", "\nfs.nr_open = 1048576\n",
+			"\nnet.ipv4.tcp_migrate_req = 1\n", "\n# fs.file-max is unknown"}, []string{"ip_local_port_range", "ulimit", "conntrack"}},
+		{nil, []string{"\nnet.ipv4.tcp_mem = 90000 120000 180000\n", "\nfs.file-max = 9223372036854775807\n"}, []string{"tcp_migrate_req", "unknown"}},
+	} {
+		_, out := doctor(t, roomy().with(c.files), "--conns", "100000", "--sysctl")
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("no %q in\n%s", want, out)
+			}
+		}
+		for _, not := range c.not {
+			if strings.Contains(out, not) {
+				t.Errorf("%q in\n%s", not, out)
+			}
+		}
+	}
+	got := find(t, roomy().with(small), "net.ipv4.tcp_migrate_req")
+	if got.Verdict != note || len(got.Do) != 1 || got.Do[0] != "sysctl -w net.ipv4.tcp_migrate_req=1" {
+		t.Errorf("%+v", got)
+	}
+}
