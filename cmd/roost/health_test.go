@@ -18,7 +18,9 @@ func TestHealth(t *testing.T) {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if draining {
 			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
 		}
+		w.WriteHeader(http.StatusOK)
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()

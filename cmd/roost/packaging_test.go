@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,7 +24,7 @@ import (
 
 func packaged(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../../scripts", name))
+	text, err := os.ReadFile("../../scripts/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +157,7 @@ func TestDockerfile(t *testing.T) {
 			}
 			for _, source := range fields[:len(fields)-1] {
 				copied = append(copied, source)
-				if _, err := os.Stat(filepath.Join("../..", source)); err != nil {
+				if _, err := os.Stat("../../" + source); err != nil {
 					t.Errorf("%s: %v", text, err)
 				}
 			}

@@ -71,7 +71,7 @@ func changesBetween(old, next []setting) (changes []change, err error) {
 	var faults []error
 	for i, s := range next {
 		before := old[i]
-		if reflect.DeepEqual(before.Target.Interface(), s.Target.Interface()) {
+		if reflect.DeepEqual(before.Target.Interface(), s.Target.Interface()) || s.IsSlice() && before.Target.Len()+s.Target.Len() == 0 {
 			continue
 		}
 		c := change{s.Name, before.shown(), s.shown(), s.source}

@@ -53,7 +53,7 @@ func TestReloadTakesOverWhatMayChange(t *testing.T) {
 	if log := c.hangUp(t); !strings.Contains(log, "changes=0") {
 		t.Errorf("nothing had changed:\n%s", log)
 	}
-	rewrite(t, file, "log-level: debug\nmax-http-conns: 3\n")
+	rewrite(t, file, "log-level: debug\nmax-http-conns: 3\nsubprotocols: []\n") // none, as before
 	log := c.hangUp(t)
 	if !strings.Contains(log, "setting=log-level old=info new=debug") || !strings.Contains(log, "changes=1") {
 		t.Errorf("not reloaded:\n%s", log)
