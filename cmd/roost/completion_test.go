@@ -51,7 +51,7 @@ printf '%s\n' "${COMPREPLY[@]}"`
 		{[]string{"--log-level", "=", "d"}, []string{"debug"}},
 		{[]string{"--log-level", "="}, []string{"debug", "info", "warn", "error"}},
 		{[]string{"serve", "--slow-consumer", ""}, []string{"close", "drop"}},
-		{[]string{"config", "--max-c"}, []string{"--max-conns"}},
+		{[]string{"config", "--subp"}, []string{"--subprotocols"}},
 		{[]string{"--max-conns", "1", "--pat"}, []string{"--path"}},
 		{[]string{"--max-conns", ""}, []string{""}},
 		{[]string{"plan", "--co"}, []string{"--config", "--conns"}},
