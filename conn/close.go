@@ -31,6 +31,9 @@ func (c *Conn) Shutdown() {
 	c.close(frame.StatusGoingAway, "server is stopping", ReasonShutdown)
 }
 
+// End is Close for a reason of the server's own.
+func (c *Conn) End(code frame.StatusCode, text string, why Reason) { c.close(code, text, why) }
+
 // Abort ends the connection without a closing handshake.
 func (c *Conn) Abort(why Reason) { c.fail(why) }
 
@@ -51,7 +54,7 @@ func (c *Conn) closeLocked(code frame.StatusCode, text string, why Reason) {
 	c.why, c.code = why, code
 	c.enter(StateClosing)
 	c.since.Store(c.group.now.Load())
-	if (why == ReasonSlowConsumer || why == ReasonWriteQueueTotal) && c.out != nil {
+	if why.unread() && c.out != nil {
 		// It did not read what waits, and it would have to before the close frame.
 		c.out.truncate(c.group)
 	}

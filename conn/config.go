@@ -45,7 +45,7 @@ const (
 type Config struct {
 	// Handler serves the connections. Required.
 	Handler Handler
-	// Policy decides on opening handshakes. Required.
+	// Policy decides on opening handshakes, until Group.SetPolicy. Required.
 	Policy *handshake.Policy
 	// Log receives panics as errors and the end of each connection at debug level. Required.
 	Log *slog.Logger
@@ -99,13 +99,22 @@ type Config struct {
 	// Admit is asked before bytes are read and before each message is delivered.
 	// When it answers false it has called Hold and will see to Release. Nil means yes.
 	Admit func(*Conn) bool
-	// Seat is asked when a good request is complete. If it answers false the request
-	// is refused with 503. Nil means yes.
-	Seat func() bool
+	// Prelude is given all bytes that have come on a connection that expects some before
+	// its request, see [Conn.ExpectPrelude]. It returns how many of them are none of the
+	// request's, or a refusal; a negative number says that more must come, and it is asked
+	// again. It must not keep b. Required for such connections.
+	Prelude func(c *Conn, b []byte) (int, *Refusal)
+	// Seat is asked when a good request is complete, r being valid until it returns. A
+	// refusal is the answer then. Nil means that there is a seat for everybody.
+	Seat func(c *Conn, r *handshake.Request) *Refusal
 	// HandOff takes over the descriptor of a connection whose request is for another
 	// path and no WebSocket handshake, with all bytes received so far. received is the callee's.
 	// Required.
-	HandOff func(fd int, received []byte)
+	HandOff func(c *Conn, fd int, received []byte)
+	// Client is the address of whom c serves, for the log, or the zero AddrPort when that
+	// is the peer. It is called under the lock of c, and not when c has ended. Nil means
+	// that it always is the peer.
+	Client func(c *Conn) netip.AddrPort
 	// Gone is told when a connection has reached a terminal state; seated is
 	// whether it had been given a Seat. Required.
 	Gone func(c *Conn, seated bool)
@@ -116,6 +125,7 @@ type Group struct {
 	Config
 
 	Stats  Stats
+	policy atomic.Pointer[handshake.Policy]
 	now    atomic.Uint32 // milliseconds; wraps after 49 days
 	second atomic.Uint32 // the same in seconds, which does not
 	start  time.Time
@@ -126,8 +136,18 @@ type Group struct {
 
 // NewGroup returns a Group. config is copied.
 func NewGroup(config Config) *Group {
-	return &Group{Config: config, start: time.Now()}
+	g := &Group{Config: config, start: time.Now()}
+	g.policy.Store(config.Policy)
+	return g
 }
+
+// Policy is the one in force.
+func (g *Group) Policy() *handshake.Policy { return g.policy.Load() }
+
+// SetPolicy has p decide on handshakes from now on. Its path and subprotocols must be
+// those of the policy before: connections remember theirs by number. It may be called
+// at any time.
+func (g *Group) SetPolicy(p *handshake.Policy) { g.policy.Store(p) }
 
 // queued adds to Stats.WriteQueued.
 func (g *Group) queued(n int) { g.add(&g.Stats.WriteQueued, n, g.WriteQueueTotal) }

@@ -80,15 +80,13 @@ func New(g *Group) *Conn {
 // group is told, and the error returned.
 func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
 	if len(received) > 0 {
-		c.in = &inbound{rest: received, unread: true}
+		if c.in == nil {
+			c.in = new(inbound)
+		}
+		c.in.rest, c.in.unread = received, true
 	}
 	if err := p.Register(&c.reg, fd, c); err != nil {
-		// A request that has come must be read, or the close sends RST, which may
-		// destroy the answer. One that is on its way cannot be waited for.
-		var head [512]byte
-		_, _ = socket.Recv(fd, head[:])
-		_, _ = socket.Send(fd, []byte(overloaded))
-		socket.Close(fd)
+		Overloaded.Send(fd)
 		c.in = nil
 		c.mu.Lock()
 		c.why = ReasonRegisterFailed
@@ -111,6 +109,10 @@ func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
 	}
 	return nil
 }
+
+// ExpectPrelude has Config.Prelude judge the first bytes. It is called before Start, if
+// at all.
+func (c *Conn) ExpectPrelude() { c.in = &inbound{prelude: true} }
 
 // State tells where the connection is in its life; it may have moved on by the
 // time the caller looks at the answer.
@@ -139,7 +141,7 @@ func (c *Conn) Subprotocol() string {
 	if c.subprotocol < 0 {
 		return ""
 	}
-	return c.group.Policy.Subprotocols[c.subprotocol]
+	return c.group.Policy().Subprotocols[c.subprotocol]
 }
 
 // Data returns what SetData stored. No lock guards it: call both from the

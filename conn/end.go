@@ -47,8 +47,12 @@ func (c *Conn) end() {
 	peer := g.leaving.take(c)
 	c.mu.Lock()
 	why, code, flag := c.why, c.code, c.flag
-	if !peer.IsValid() && c.reg.FD() >= 0 && g.wanted(why) {
-		peer = socket.PeerAddr(c.reg.FD()) // gone with the descriptor
+	if g.wanted(why) {
+		if client := c.client(); client.IsValid() {
+			peer = client
+		} else if !peer.IsValid() && c.reg.FD() >= 0 {
+			peer = socket.PeerAddr(c.reg.FD()) // gone with the descriptor
+		}
 	}
 	if c.State() == StateHandedOff {
 		c.mu.Unlock()
@@ -138,7 +142,19 @@ func (c *Conn) gone(why Reason, seated bool, peer netip.AddrPort) {
 	g.Gone(c, seated)
 }
 
+// client is the zero AddrPort for the peer.
+func (c *Conn) client() netip.AddrPort {
+	if c.group.Client == nil {
+		return netip.AddrPort{}
+	}
+	return c.group.Client(c)
+}
+
 func (c *Conn) logPanic(v any) {
+	peer := c.client()
+	if !peer.IsValid() {
+		peer = c.PeerAddr()
+	}
 	c.group.Log.Error("handler panicked; its connection is closed",
-		"panic", v, "peer", address(c.PeerAddr()), "stack", string(debug.Stack()))
+		"panic", v, "peer", address(peer), "stack", string(debug.Stack()))
 }

@@ -19,6 +19,7 @@ type inbound struct {
 	searched int    // how much of rest is known to hold no end of the request head
 	msg      []byte // payload so far of a message that did not arrive whole
 	counted  int    // part in Stats.ReadKept
+	prelude  bool   // Config.Prelude has to judge what comes first
 	unread   bool   // rest and the socket may hold more than an event will announce
 }
 

@@ -4,6 +4,7 @@ package conn
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,15 +54,29 @@ func (c *Conn) ReadKept() (n int, ending bool) {
 	return c.kept.bytes(), c.State() > StateOpen
 }
 
+// HandshakeAge is the time since the accept, as exact as Group.Tick is frequent. It
+// reports false when the connection is not waiting for its request.
+func (c *Conn) HandshakeAge() (time.Duration, bool) {
+	accepted := c.since.Load() // before the state, which it depends on
+	return elapsed(c.group.now.Load(), accepted), c.State() == StateHandshaking
+}
+
+// unread reports that a connection is closed for r because its peer does not read, or
+// for the memory that costs.
+func (r Reason) unread() bool {
+	return r == ReasonSlowConsumer || r == ReasonWriteQueueTotal || r == ReasonMaxMemory
+}
+
 // Shed ends the connection because the server is short of memory; why is
-// ReasonWriteQueueTotal or ReasonReadBufferTotal. Its peer is told with status 1013
+// ReasonWriteQueueTotal, ReasonReadBufferTotal, ReasonMaxMemory or
+// ReasonHandshakeFlood. Its peer is told with status 1013
 // if that leaves nearly everything to be freed at once, else it is cut off: a frame
 // that has begun to leave would have to be kept for a peer that does not read.
 func (c *Conn) Shed(why Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	const most = 8 // the share that may be kept is one in most
-	if o := c.out; o != nil && why == ReasonWriteQueueTotal && (c.State() != StateOpen || o.stub()*most > o.bytes) {
+	if o := c.out; o != nil && why.unread() && (c.State() != StateOpen || o.stub()*most > o.bytes) {
 		c.failLocked(why)
 		return
 	}

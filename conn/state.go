@@ -80,6 +80,11 @@ const (
 	// ReasonReadBufferTotal: all incomplete messages together exceeded their bound,
 	// and this was among the largest.
 	ReasonReadBufferTotal
+	// ReasonMaxMemory: the process needed more memory than it may have, and this was
+	// among those with the longest outbound queues.
+	ReasonMaxMemory
+	// ReasonMessageRate: the peer sent more messages per second than it may (1008).
+	ReasonMessageRate
 	// ReasonHandlerPanic: a Handler method panicked.
 	ReasonHandlerPanic
 	// ReasonHandshakeRefused: the request was answered with an HTTP error.
@@ -90,6 +95,13 @@ const (
 	ReasonHandshakeTimeout
 	// ReasonOverloaded: the server was at its limit of connections (503).
 	ReasonOverloaded
+	// ReasonAcceptRatePerIP: too many connections per second came from this address (429).
+	ReasonAcceptRatePerIP
+	// ReasonMaxConnsPerIP: too many connections are open from this address (503).
+	ReasonMaxConnsPerIP
+	// ReasonHandshakeFlood: too many requests were incomplete at once, and this had
+	// been for longest.
+	ReasonHandshakeFlood
 	// ReasonIdleTimeout: no message came from the peer for too long.
 	ReasonIdleTimeout
 	// ReasonPongTimeout: a ping was not answered.
@@ -120,11 +132,16 @@ var reasonNames = [Reasons]string{
 	ReasonSlowConsumer:       "slow-consumer",
 	ReasonWriteQueueTotal:    "write-queue-total",
 	ReasonReadBufferTotal:    "read-buffer-total",
+	ReasonMaxMemory:          "max-memory",
+	ReasonMessageRate:        "message-rate",
 	ReasonHandlerPanic:       "handler-panic",
 	ReasonHandshakeRefused:   "handshake-refused",
 	ReasonHandshakeAbandoned: "handshake-abandoned",
 	ReasonHandshakeTimeout:   "handshake-timeout",
 	ReasonOverloaded:         "overloaded",
+	ReasonAcceptRatePerIP:    "accept-rate-per-ip",
+	ReasonMaxConnsPerIP:      "max-conns-per-ip",
+	ReasonHandshakeFlood:     "handshake-flood",
 	ReasonIdleTimeout:        "idle-timeout",
 	ReasonPongTimeout:        "pong-timeout",
 	ReasonShutdown:           "shutdown",

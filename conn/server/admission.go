@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roost/conn"
+	"roost/conn/handshake"
 	"roost/poller"
 	"roost/poller/socket"
 )
@@ -108,12 +109,12 @@ func (s *Server) adopt(fd int, received []byte) {
 }
 
 // seat is asked when a handshake is about to succeed.
-func (s *Server) seat() bool {
+func (s *Server) seat(*conn.Conn, *handshake.Request) *conn.Refusal {
 	if n := s.admission.seats.Add(1); s.config.MaxConns > 0 && n > int64(s.config.MaxConns) {
 		s.admission.seats.Add(-1)
-		return false
+		return conn.Overloaded
 	}
-	return true
+	return nil
 }
 
 // admit is asked before a message is taken from a client. While the server drains

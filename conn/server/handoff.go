@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roost/conn"
 	"roost/conn/handshake"
 	"roost/poller/socket"
 )
@@ -142,7 +143,7 @@ func (s *Server) newHTTP() *http.Server {
 				// The decoded path is the right one, but whether the request is for the
 				// WebSocket path is the policy's to say: if it said no to the same head
 				// before, the connection would go to and fro for ever.
-				if head := requestHead(r); s.group.Policy.Negotiate(nil, head).Kind != handshake.HTTP {
+				if head := requestHead(r); s.group.Policy().Negotiate(nil, head).Kind != handshake.HTTP {
 					s.takeBack(w, r, head)
 					return
 				}
@@ -159,7 +160,7 @@ func (s *Server) newHTTP() *http.Server {
 }
 
 // handOff is conn.Config.HandOff.
-func (s *Server) handOff(fd int, received []byte) {
+func (s *Server) handOff(_ *conn.Conn, fd int, received []byte) {
 	if err := s.doors.give(fd, received); err != nil {
 		s.config.Log.Debug("HTTP connection dropped", "err", err)
 	}

@@ -66,7 +66,7 @@ func newRun(w *sim.World) *run {
 	c := r.plan.conn
 	c.Handler, c.Policy, c.Log = handler{r}, policy, logger()
 	c.Exceeded = func() { r.alarmed = true; r.alarm.Wake(1) }
-	c.Admit, c.Seat, c.HandOff, c.Gone = r.admit, r.seat, r.handOff, r.gone
+	c.Admit, c.Prelude, c.Seat, c.HandOff, c.Gone = r.admit, prelude, r.seat, r.handOff, r.gone
 	r.group = conn.NewGroup(c)
 	r.group.Tick(r.base.Add(r.clock))
 	var err error
@@ -135,7 +135,13 @@ func (r *run) adopt(fd int) {
 			received = buf[:n]
 		}
 	}
-	if err := c.Start(r.poller, fd, received); err != nil {
+	start := func() error { return c.Start(r.poller, fd, received) }
+	if received == nil && sim.Chance(10) {
+		start = func() error { return c.StartRefused(r.poller, fd, conn.Overloaded) }
+	} else if sim.Chance(4) {
+		c.ExpectPrelude()
+	}
+	if err := start(); err != nil {
 		s.failed = true
 		if !s.end.Unwatched() {
 			sim.Fail("%v cannot be registered, and epoll is not to blame: %v", s, err)
@@ -155,15 +161,23 @@ func (r *run) admit(c *conn.Conn) bool {
 	return r.hub.Admit(c)
 }
 
-func (r *run) seat() bool {
-	if r.seated == r.seats {
-		return false
+// prelude wants to see a few bytes and takes none of them.
+func prelude(_ *conn.Conn, b []byte) (int, *conn.Refusal) {
+	if len(b) < 3 {
+		return -1, nil
 	}
-	r.seated++
-	return true
+	return 0, nil
 }
 
-func (r *run) handOff(fd int, received []byte) {
+func (r *run) seat(*conn.Conn, *handshake.Request) *conn.Refusal {
+	if r.seated == r.seats {
+		return conn.Overloaded
+	}
+	r.seated++
+	return nil
+}
+
+func (r *run) handOff(_ *conn.Conn, fd int, received []byte) {
 	e := r.kernel.Socket(fd)
 	c := r.client(e.Peer())
 	if len(received) > len(c.written) || string(received) != string(c.written[:len(received)]) {
