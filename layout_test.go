@@ -75,6 +75,7 @@ type home struct {
 
 var homes = []home{
 	{"github.com/mailru/easygo", []string{"poller"}, "its known faults are worked around in one place, poller/netpoll.go"},
+	{"github.com/pires/go-proxyproto", []string{"conn/server"}, "who trusts a proxy reads its headers"},
 	{"github.com/gobwas/ws", []string{"conn/frame", "conn/handshake", "conn/conntest", "bench"}, "the wire format is known in two packages, and to those who judge it"},
 	{"github.com/nats-io", []string{"conn/cluster"}, "the bus between nodes is exchangeable behind cluster.Bus"},
 	{"github.com/prometheus", []string{"conn/server", "bench"}, "the counters are plain numbers; only the server exports them, and the load generator reads any server's"},

@@ -86,13 +86,8 @@ func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
 		c.in.rest, c.in.unread = received, true
 	}
 	if err := p.Register(&c.reg, fd, c); err != nil {
-		Overloaded.Send(fd)
 		c.in = nil
-		c.mu.Lock()
-		c.why = ReasonRegisterFailed
-		c.enter(StateClosed)
-		c.mu.Unlock()
-		c.gone(ReasonRegisterFailed, false, netip.AddrPort{})
+		c.RefuseUnwatched(fd, unwatched)
 		return err
 	}
 	// From here on Sweep may call the registration.

@@ -34,14 +34,28 @@ func NewRefusal(status int, why Reason, text string) *Refusal {
 		status, http.StatusText(status), retry, len(text)+1, text)}
 }
 
-// Send answers on fd, which nobody watches, and closes it. A request that has come must
-// be read, or the close sends RST, which may destroy the answer. One that is on its way
-// cannot be waited for.
-func (r *Refusal) Send(fd int) {
+// unwatched refuses those whom epoll cannot watch.
+var unwatched = &Refusal{Response: Overloaded.Response, Reason: ReasonRegisterFailed}
+
+// RefuseUnwatched is StartRefused without a poller: it answers on fd, closes it at once,
+// and c has ended.
+func (c *Conn) RefuseUnwatched(fd int, r *Refusal) {
+	c.mu.Lock()
+	c.endUnwatchedLocked(fd, r)
+	c.mu.Unlock()
+	c.gone(r.Reason, false, netip.AddrPort{})
+}
+
+// endUnwatchedLocked answers and closes. A request that has come must be read, or the
+// close sends RST, which may destroy the answer. One that is on its way cannot be
+// waited for.
+func (c *Conn) endUnwatchedLocked(fd int, r *Refusal) {
 	var head [512]byte
 	_, _ = socket.Recv(fd, head[:])
 	_, _ = socket.Send(fd, r.Response)
 	socket.Close(fd)
+	c.why = r.Reason
+	c.enter(StateClosed)
 }
 
 // StartRefused is Start for a connection that is refused before its request is read: it
@@ -55,9 +69,7 @@ func (c *Conn) StartRefused(p *poller.Poller, fd int, r *Refusal) error {
 		c.enter(StateClosing)
 	}
 	if err := p.Register(&c.reg, fd, c); err != nil {
-		r.Send(fd)
-		c.why = r.Reason
-		c.enter(StateClosed)
+		c.endUnwatchedLocked(fd, r)
 		c.mu.Unlock()
 		c.gone(r.Reason, false, netip.AddrPort{})
 		return err

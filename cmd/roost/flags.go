@@ -33,14 +33,21 @@ type flags struct {
 	Origins  []string `group:"Service" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
 	Subprots []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
 
-	MaxConns     count `group:"Connections" default:"0" placeholder:"N" help:"WebSocket connections served at once; more are answered with 503. 0 means no limit: when descriptors run out, clients wait until one comes free."`
-	MaxHTTPConns count `group:"Connections" name:"max-http-conns" default:"1024" placeholder:"N" help:"Plain HTTP connections served at once; more are answered with 503. 0 means 1024."`
-	Reactors     count `group:"Connections" default:"0" placeholder:"N" help:"Reactors, one epoll instance each. 0 means one per four processors."`
-	Workers      count `group:"Connections" default:"0" placeholder:"N" help:"Workers that read and handle messages. 0 means one per processor."`
-	Shards       count `group:"Connections" default:"0" placeholder:"N" help:"Broadcasters, each serving its part of the connections. 0 means one per processor."`
-	ReadBuffer   size  `group:"Connections" default:"64KiB" placeholder:"BYTES" help:"Read buffer of each worker, and what one connection may read before others get their turn. 0 means 64KiB."`
+	MaxConns        count    `group:"Connections" default:"0" placeholder:"N" help:"WebSocket connections served at once; more are answered with 503. 0 means no limit: when descriptors run out, clients wait until one comes free."`
+	MaxConnsPerIP   count    `group:"Connections" name:"max-conns-per-ip" default:"0" placeholder:"N" help:"Connections from one IPv4 address or IPv6 /64 network at once; more are answered with 503. 0 means no limit."`
+	AcceptRate      count    `group:"Connections" default:"0" placeholder:"N" help:"Connections accepted per second; as many may come at once after a second of rest, and more wait in the backlog. 0 means no limit."`
+	AcceptRatePerIP count    `group:"Connections" name:"accept-rate-per-ip" default:"0" placeholder:"N" help:"Connections per second from one IPv4 address or IPv6 /64 network; as many may come at once after a second of rest, and more are answered with 429. 0 means no limit."`
+	MaxHandshakes   count    `group:"Connections" default:"16384" placeholder:"N" help:"Connections whose request has not come whole; beyond, the oldest are dropped until 90% are left. 0 means no limit."`
+	MaxMemory       size     `group:"Connections" default:"0" placeholder:"BYTES" help:"Resident memory of the process. At 90% nobody is accepted until it is below 85%, at 95% clients with the longest queues are closed until it is at 90%. Sets GOMEMLIMIT to 90% of it unless that is set. 0 means no limit."`
+	TrustedProxies  []string `group:"Connections" placeholder:"CIDR" help:"Proxies whose word is taken for the address of a client: IP addresses, networks as in 10.0.0.0/8, and 'unix' for peers of unix sockets. They may send a PROXY protocol header, Forwarded and X-Forwarded-For; from others these are worth nothing. Repeat or separate with commas."`
+	MaxHTTPConns    count    `group:"Connections" name:"max-http-conns" default:"1024" placeholder:"N" help:"Plain HTTP connections served at once; more are answered with 503. 0 means 1024."`
+	Reactors        count    `group:"Connections" default:"0" placeholder:"N" help:"Reactors, one epoll instance each. 0 means one per four processors."`
+	Workers         count    `group:"Connections" default:"0" placeholder:"N" help:"Workers that read and handle messages. 0 means one per processor."`
+	Shards          count    `group:"Connections" default:"0" placeholder:"N" help:"Broadcasters, each serving its part of the connections. 0 means one per processor."`
+	ReadBuffer      size     `group:"Connections" default:"64KiB" placeholder:"BYTES" help:"Read buffer of each worker, and what one connection may read before others get their turn. 0 means 64KiB."`
 
 	MaxMessage     size   `group:"Messages" placeholder:"BYTES" help:"Longest message a client may send; a longer one is closed with status 1009. 0 means no limit. Default 1MiB, and 16MiB with --handler echo."`
+	MessageRate    count  `group:"Messages" default:"0" placeholder:"N" help:"Messages per second from one client; as many may come at once after a second of rest, and a client that sends more is closed with status 1008. 0 means no limit."`
 	WriteFrames    count  `group:"Messages" name:"write-queue-frames" default:"512" placeholder:"N" help:"Frames that may wait for one slow client. 0 means no limit."`
 	WriteBytes     size   `group:"Messages" name:"write-queue-bytes" default:"1MiB" placeholder:"BYTES" help:"Bytes that may wait for one slow client. 0 means no limit."`
 	WriteTotal     size   `group:"Messages" name:"write-queue-total" default:"0" placeholder:"BYTES" help:"Bytes that may wait for all slow clients together; what many wait for counts once. Beyond, clients with the longest queues are closed until 90% are left. 0 means 1GiB, or a quarter of GOMEMLIMIT if that is less."`
@@ -89,9 +96,9 @@ func (f *flags) config() server.Config {
 		Listen:               f.Listen,
 		Handler:              f.handler(),
 		Path:                 f.Path,
-		Origins:              f.Origins,
 		Subprotocols:         f.Subprots,
-		MaxConns:             f.MaxConns.n,
+		Limits:               f.limits(),
+		TrustedProxies:       f.TrustedProxies,
 		MaxHTTPConns:         f.MaxHTTPConns.n,
 		Reactors:             f.Reactors.n,
 		Workers:              f.Workers.n,
@@ -110,6 +117,20 @@ func (f *flags) config() server.Config {
 		IdleTimeout:          f.IdleTimeout.n,
 		CloseTimeout:         orOff(f.CloseTimeout.n),
 		UserTimeout:          orOff(f.UserTimeout.n),
+	}
+}
+
+// limits are those that a reload may change.
+func (f *flags) limits() server.Limits {
+	return server.Limits{
+		Origins:         f.Origins,
+		MaxConns:        f.MaxConns.n,
+		MaxConnsPerIP:   f.MaxConnsPerIP.n,
+		AcceptRate:      f.AcceptRate.n,
+		AcceptRatePerIP: f.AcceptRatePerIP.n,
+		MessageRate:     f.MessageRate.n,
+		MaxHandshakes:   orOff(f.MaxHandshakes.n),
+		MaxMemory:       f.MaxMemory.n,
 	}
 }
 

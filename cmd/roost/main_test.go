@@ -178,7 +178,8 @@ func TestHelp(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	help := strings.Join(strings.Fields(out.String()), " ")
-	for _, name := range []string{"listen", "path", "handler", "static", "max-conns", "reactors", "workers",
+	for _, name := range []string{"listen", "path", "handler", "static", "max-conns", "max-conns-per-ip",
+		"accept-rate", "accept-rate-per-ip", "message-rate", "max-handshakes", "max-memory", "trusted-proxies", "reactors", "workers",
 		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",
 		"read-buffer-total", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
 		"tcp-user-timeout", "shutdown-timeout", "origins", "subprotocols", "log-level", "log-format"} {

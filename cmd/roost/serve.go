@@ -29,6 +29,7 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(headroom)
 	}
+	f.limitMemory()
 
 	config := f.config()
 	config.Log = log
@@ -67,6 +68,15 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 // in percent. Messages leave no garbage, only handshakes and publishing do, so a
 // quarter of Go's default costs little time and a third less memory.
 const headroom = 25
+
+// limitMemory gives Go's memory limit 90 % of --max-memory, unless the environment says
+// otherwise: the heap is collected before a client has to go. The defaults of
+// --write-queue-total and --read-buffer-total follow.
+func (f *flags) limitMemory() {
+	if f.MaxMemory.n > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(f.MaxMemory.n / 10 * 9)
+	}
+}
 
 // stop shuts down gracefully, or at once on a second signal.
 func stop(log *slog.Logger, f *flags, srv *server.Server, sig os.Signal, signals <-chan os.Signal) int {

@@ -3,6 +3,8 @@
 package server
 
 import (
+	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,8 +17,10 @@ import (
 
 // admission counts who is in.
 type admission struct {
+	gate      gate
 	seats     atomic.Int64  // WebSocket connections that got past their handshake
 	accepted  atomic.Uint64 // connections that listeners have accepted
+	waits     atomic.Uint64 // times that accepting waited for Limits.AcceptRate
 	pauses    atomic.Uint64 // times that accepting stopped for want of descriptors or memory
 	unwatched notice        // connections cannot be watched
 }
@@ -54,12 +58,11 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 	l, err := s.poller.Listen(addr, poller.ListenerConfig{
 		OnAccept: func(fd int) {
 			s.admission.accepted.Add(1)
-			s.adopt(fd, nil)
+			s.adopt(fd, nil, netip.AddrPort{})
 		},
-		Admit: func() bool {
-			return s.config.MaxConns == 0 || s.hub.Len() < s.config.MaxConns+refusals
-		},
+		Admit: s.mayAccept,
 		OnPause: func(errno syscall.Errno) {
+			s.shedder.makeRoom()
 			s.admission.pauses.Add(1)
 			if !paused.begin(time.Now()) {
 				return
@@ -84,22 +87,88 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 	return l, nil
 }
 
-// adopt makes a connection of fd, a non-blocking stream socket from which received
-// has been read already.
-func (s *Server) adopt(fd int, received []byte) {
+// mayAccept is asked before each accept; clients wait in the backlog while it says no.
+// Whatever ends that calls resumeListeners.
+func (s *Server) mayAccept() bool {
+	l := s.limits.Load()
+	switch {
+	case l.MaxConns > 0 && s.hub.Len() >= l.MaxConns+refusals:
+		s.shedder.makeRoom()
+		return false
+	case s.memory.full.Load():
+		return false
+	}
+	return s.admission.gate.open(s, l.AcceptRate)
+}
+
+// gate is Limits.AcceptRate, for all listeners together.
+type gate struct {
+	mu      sync.Mutex
+	bucket  bucket // guarded by mu
+	waiting bool   // guarded by mu; a timer will resume the listeners
+}
+
+// open reports whether a connection may be accepted now. It takes no token: accept may
+// find nobody. Several listeners may find the same one, so for a moment there are as many
+// too many.
+func (g *gate) open(s *Server, rate int) bool {
+	if rate == 0 {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	wait := g.bucket.wait(s.clock(), rate)
+	if wait == 0 {
+		return true
+	}
+	if !g.waiting {
+		g.waiting = true
+		s.admission.waits.Add(1)
+		time.AfterFunc(min(max(wait, gateLeast), gateMost), func() {
+			g.mu.Lock()
+			g.waiting = false
+			g.mu.Unlock()
+			s.resumeListeners()
+		})
+	}
+	return false
+}
+
+// A closed gate is looked at again after a time between these.
+const (
+	gateLeast = time.Millisecond
+	gateMost  = 100 * time.Millisecond
+)
+
+// pass takes the token of a connection that was accepted.
+func (g *gate) pass(now time.Duration, rate int) {
+	if rate == 0 {
+		return
+	}
+	g.mu.Lock()
+	g.bucket.spend(now, rate)
+	g.mu.Unlock()
+}
+
+// adopt makes a connection of fd, a non-blocking stream socket. received has been read
+// from it already, and told is its client, if net/http had it before.
+func (s *Server) adopt(fd int, received []byte, told netip.AddrPort) {
 	if s.draining.Load() {
 		socket.Close(fd)
 		return
 	}
+	s.shedder.arriving()
 	c := conn.New(s.group)
 	s.hub.Join(c)
-	if err := c.Start(s.poller, fd, received); err != nil {
+	proxy, refusal := s.arrive(c, fd, told)
+	if err := s.startConn(c, fd, received, proxy, refusal); err != nil {
 		if s.admission.unwatched.begin(time.Now()) {
 			s.config.Log.Error("connections are refused with 503: epoll cannot watch more", "err", err, "connections", s.hub.Len(),
 				"remedy", "if there is no space left, raise the sysctl fs.epoll.max_user_watches")
 		}
 		return
 	}
+	s.shedder.arrived()
 	if s.admission.unwatched.end() {
 		s.config.Log.Info("connections can be watched again", "connections", s.hub.Len())
 	}
@@ -108,9 +177,30 @@ func (s *Server) adopt(fd int, received []byte) {
 	}
 }
 
+// startConn starts c, or turns it away. A connection of a trusted proxy may have something
+// in front of its first request.
+func (s *Server) startConn(c *conn.Conn, fd int, received []byte, proxy bool, refusal *conn.Refusal) error {
+	switch {
+	case refusal == nil:
+		if proxy && received == nil {
+			c.ExpectPrelude()
+		}
+		return c.Start(s.poller, fd, received)
+	case s.clients.turned.Add(1) <= turnedMost:
+		s.clients.edit(c, func(e *client) { e.is |= turned })
+		return c.StartRefused(s.poller, fd, refusal)
+	}
+	s.clients.turned.Add(-1)
+	c.RefuseUnwatched(fd, refusal)
+	return nil
+}
+
 // seat is asked when a handshake is about to succeed.
-func (s *Server) seat(*conn.Conn, *handshake.Request) *conn.Refusal {
-	if n := s.admission.seats.Add(1); s.config.MaxConns > 0 && n > int64(s.config.MaxConns) {
+func (s *Server) seat(c *conn.Conn, r *handshake.Request) *conn.Refusal {
+	if refusal := s.locate(c, r); refusal != nil {
+		return refusal
+	}
+	if n, most := s.admission.seats.Add(1), s.limits.Load().MaxConns; most > 0 && n > int64(most) {
 		s.admission.seats.Add(-1)
 		return conn.Overloaded
 	}
@@ -132,6 +222,7 @@ func (s *Server) gone(c *conn.Conn, seated bool) {
 	if seated {
 		s.admission.seats.Add(-1)
 	}
+	s.clients.forget(c, s.clock())
 	s.hub.Leave(c)
 	s.resumeListeners()
 	if s.draining.Load() && s.hub.Len() == 0 {

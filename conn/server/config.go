@@ -41,16 +41,17 @@ type Config struct {
 
 	// Path is the request path of WebSockets. "" means "/ws".
 	Path string
-	// Origins are the browser origins admitted beside the server's own host; see
-	// handshake.Policy. Empty means the same host only.
-	Origins []string
 	// Subprotocols are the names the server agrees to; see handshake.Policy.
 	Subprotocols []string
 
-	// MaxConns is the number of WebSocket connections served at once; more are
-	// answered with 503. 0 means no limit: when descriptors run out, clients wait in
-	// the kernel's backlog until one comes free.
-	MaxConns int
+	// Limits are those that can be changed by Reload.
+	Limits
+	// TrustedProxies are those whose word is taken for the address of a client: IP
+	// addresses, networks as in 10.0.0.0/8, and "unix" for whoever connects to a unix
+	// socket. They may begin a connection with a header of the PROXY protocol, version 1 or
+	// 2, and send Forwarded (RFC 7239) and X-Forwarded-For. Empty means that there are
+	// none. See also [Server.Client].
+	TrustedProxies []string
 	// MaxHTTPConns is the number of connections net/http serves at once; more are
 	// answered with 503. 0 means 1,024.
 	MaxHTTPConns int
@@ -126,6 +127,7 @@ func (c Config) withDefaults() Config {
 	if c.HTTP == nil {
 		c.HTTP = http.NotFoundHandler()
 	}
+	c.Limits = c.Limits.withDefaults()
 	def(&c.Path, "/ws")
 	def(&c.MaxHTTPConns, 1024)
 	def(&c.Reactors, max(1, runtime.GOMAXPROCS(0)/4))
@@ -191,7 +193,12 @@ func (c Config) Validate() error {
 			bad("%s: %d is out of range; want %d to %d%s", name, v, least, most, unit)
 		}
 	}
-	between("max connections", d.MaxConns, 0, 1<<30, ", or 0 for as many as there are descriptors")
+	if err := d.Limits.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := parseProxies(c.TrustedProxies); err != nil {
+		errs = append(errs, err)
+	}
 	between("max HTTP connections", d.MaxHTTPConns, 1, 1<<20, "")
 	between("reactors", d.Reactors, 1, 1024, ", or 0 for one per four processors")
 	between("workers", d.Workers, 1, 1<<16, ", or 0 for one per processor")

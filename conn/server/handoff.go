@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,8 +52,9 @@ const (
 // busy is the answer to one connection too many (RFC 9110 section 15.6.4).
 const busy = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
-// give hands fd to net/http, with what was read from it. It owns fd and does not block.
-func (h *handoff) give(fd int, received []byte) error {
+// give hands fd to net/http, with what was read from it and its client, if that is not
+// the peer. It owns fd and does not block.
+func (h *handoff) give(fd int, received []byte, client netip.AddrPort) error {
 	if h.open.Add(1) > h.most {
 		h.open.Add(-1)
 		h.refused.Add(1)
@@ -66,7 +68,7 @@ func (h *handoff) give(fd int, received []byte) error {
 		h.refused.Add(1)
 		return err
 	}
-	c := &httpConn{Conn: nc, received: received, home: h}
+	c := &httpConn{Conn: nc, received: received, client: client, home: h}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {
@@ -111,7 +113,8 @@ func (h *handoff) Addr() net.Addr { return &net.TCPAddr{} }
 // httpConn is a connection in net/http's hands.
 type httpConn struct {
 	net.Conn
-	received []byte // to be read first; owned by the reader
+	received []byte         // to be read first; owned by the reader
+	client   netip.AddrPort // static; as a trusted proxy has told, else zero
 	home     *handoff
 	once     sync.Once
 }
@@ -123,6 +126,14 @@ func (c *httpConn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return c.Conn.Read(p)
+}
+
+// RemoteAddr becomes http.Request.RemoteAddr.
+func (c *httpConn) RemoteAddr() net.Addr {
+	if c.client.IsValid() {
+		return net.TCPAddrFromAddrPort(c.client)
+	}
+	return c.Conn.RemoteAddr()
 }
 
 func (c *httpConn) Close() error {
@@ -160,8 +171,8 @@ func (s *Server) newHTTP() *http.Server {
 }
 
 // handOff is conn.Config.HandOff.
-func (s *Server) handOff(_ *conn.Conn, fd int, received []byte) {
-	if err := s.doors.give(fd, received); err != nil {
+func (s *Server) handOff(c *conn.Conn, fd int, received []byte) {
+	if err := s.doors.give(fd, received, s.clients.told(c)); err != nil {
 		s.config.Log.Debug("HTTP connection dropped", "err", err)
 	}
 }
@@ -208,7 +219,7 @@ func (s *Server) takeBack(w http.ResponseWriter, r *http.Request, head []byte) {
 		return
 	}
 	c.leave()
-	s.adopt(fd, received)
+	s.adopt(fd, received, c.client)
 }
 
 // serveHTTP runs until the hand-off is closed.

@@ -63,6 +63,9 @@ func (s *Server) Inspect(order Order, limit int) []ConnInfo {
 		if info.Cookie == 0 {
 			continue // it has ended meanwhile
 		}
+		if client := s.clients.of(w.conn); client.IsValid() {
+			info.Peer = client
+		}
 		infos = append(infos, ConnInfo{fmt.Sprintf("%d-%x", w.conn.Slot(), info.Cookie), info})
 	}
 	return infos

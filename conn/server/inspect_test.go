@@ -93,7 +93,7 @@ func TestReady(t *testing.T) {
 	if err := srv.Ready(); err != server.ErrNotStarted {
 		t.Errorf("before the start: %v", err)
 	}
-	srv, addr := start(t, server.Config{Handler: server.Echo(), MaxConns: 1})
+	srv, addr := start(t, server.Config{Handler: server.Echo(), Limits: server.Limits{MaxConns: 1}})
 	if err := srv.Ready(); err != nil {
 		t.Error(err)
 	}

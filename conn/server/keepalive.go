@@ -49,6 +49,7 @@ func (w *sweeper) run(s *Server) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var cur hub.Cursor
+	var second time.Time // when that was looked at which is looked at once a second
 	var seen uint64
 	sweep := func(c *conn.Conn) {
 		seen++
@@ -58,7 +59,12 @@ func (w *sweeper) run(s *Server) {
 	for {
 		select {
 		case <-w.stop:
+			if s.memory.collecting != nil {
+				<-s.memory.collecting
+			}
 			return
+		case <-s.memory.collecting:
+			s.memory.collected(time.Now())
 		case <-alarm:
 			s.shedder.shed(time.Now())
 			alarm, rest = nil, time.After(shedEvery)
@@ -71,6 +77,11 @@ func (w *sweeper) run(s *Server) {
 			// Descriptors may have come free elsewhere in the process.
 			s.resumeListeners()
 			s.summary.log(now)
+			if now.Sub(second) >= time.Second-tick/2 {
+				second = now
+				s.memory.look(now, false)
+				s.clients.visitors.sweep(s.clock())
+			}
 			deadline := always
 			if st := &s.group.Stats; st.Handshaking.Load()+st.Closing.Load() > 0 {
 				deadline = least(always, passing)

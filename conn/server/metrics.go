@@ -23,6 +23,9 @@ type Stats struct {
 	Accepted     uint64               // connections that listeners have accepted
 	Opened       uint64               // handshakes that succeeded
 	Ended        [conn.Reasons]uint64 // connections that ended, by reason
+	AcceptWaits  uint64               // times that accepting waited for Limits.AcceptRate
+	MemoryPauses uint64               // times that accepting stopped for Limits.MaxMemory
+	UnknownIPs   uint64               // connections that limits per IP were not applied to, because there were too many addresses
 	AcceptPauses uint64               // times that accepting stopped for want of descriptors
 	HTTPRefused  uint64               // connections beyond MaxHTTPConns, or without a descriptor for net/http
 	MessagesIn   uint64               // messages from clients
@@ -51,6 +54,9 @@ func (s *Server) Stats() Stats {
 		ReadKept:     g.ReadKept.Load(),
 		Accepted:     s.admission.accepted.Load(),
 		Opened:       g.Opened.Load(),
+		AcceptWaits:  s.admission.waits.Load(),
+		MemoryPauses: s.memory.pauses.Load(),
+		UnknownIPs:   s.clients.visitors.unknown.Load(),
 		AcceptPauses: s.admission.pauses.Load(),
 		HTTPRefused:  s.doors.refused.Load(),
 		MessagesIn:   g.MessagesIn.Load(),

@@ -21,8 +21,13 @@ func (s *Server) Ready() error {
 		return ErrDraining
 	case !s.running():
 		return ErrNotStarted
-	case s.config.MaxConns > 0 && s.admission.seats.Load() >= int64(s.config.MaxConns):
-		return fmt.Errorf("server is full: --max-conns is %d", s.config.MaxConns)
+	}
+	l := s.limits.Load()
+	switch {
+	case l.MaxConns > 0 && s.admission.seats.Load() >= int64(l.MaxConns):
+		return fmt.Errorf("server is full: --max-conns is %d", l.MaxConns)
+	case s.memory.full.Load():
+		return fmt.Errorf("server is short of memory: --max-memory is %d bytes", l.MaxMemory)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"roost/conn"
 	"roost/conn/hub"
@@ -30,6 +31,7 @@ type Server struct {
 	group  *conn.Group
 	hub    *hub.Hub // nil before Start
 	doors  *handoff
+	clock  func() time.Duration // since some moment
 
 	// Static after Start.
 	poller *poller.Poller
@@ -40,7 +42,10 @@ type Server struct {
 	started bool // guarded by mu
 	stopped bool // guarded by mu
 
+	limits    atomic.Pointer[Limits] // in force; written under mu
 	admission admission
+	clients   clients
+	memory    *memory
 	sweeper   sweeper
 	shedder   *shedder
 	summary   *summary
@@ -65,12 +70,16 @@ func New(config Config) (*Server, error) {
 		failed:   make(chan error, 1),
 		httpDone: make(chan struct{}),
 	}
+	began := time.Now()
+	s.clock = func() time.Duration { return time.Since(began) }
+	s.limits.Store(&config.Limits)
+	s.clients.trusted, _ = parseProxies(config.TrustedProxies) // checked by Validate
 	s.shedder = &shedder{server: s, wake: make(chan struct{}, 1)}
 	s.summary = newSummary(s)
 	s.listeners.Store(new([]*poller.Listener))
 	s.http = s.newHTTP()
 	s.group = conn.NewGroup(conn.Config{
-		Handler:          config.Handler,
+		Handler:          &paced{Handler: config.Handler, server: s},
 		Policy:           config.policy(),
 		Log:              config.Log,
 		Blocking:         config.Blocking,
@@ -88,11 +97,14 @@ func New(config Config) (*Server, error) {
 		IdleTimeout:      orNone(config.IdleTimeout),
 		CloseTimeout:     orNone(config.CloseTimeout),
 		Admit:            s.admit,
+		Prelude:          s.prelude,
 		Seat:             s.seat,
+		Client:           s.clients.of,
 		HandOff:          s.handOff,
 		Gone:             s.gone,
 	})
-	s.shedder.bounds = s.shedder.all(s.group)
+	s.shedder.bounds, s.shedder.silent = s.shedder.all(s.group), s.shedder.silentOnes(s.group)
+	s.memory = newMemory(s)
 	return s, nil
 }
 
@@ -201,6 +213,7 @@ func (s *Server) fail(err error) {
 // Log and functions are left out.
 func (s *Server) Settings() Config {
 	c := s.config
+	c.Limits = *s.limits.Load()
 	c.Handler, c.HTTP, c.Log, c.OnFanOut, c.OnWait = nil, nil, nil, nil, nil
 	return c
 }

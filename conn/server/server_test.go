@@ -240,7 +240,7 @@ func TestHandshakeRefusals(t *testing.T) {
 }
 
 func TestOriginsComeOnTopOfTheOwnHost(t *testing.T) {
-	_, addr := start(t, server.Config{Handler: server.Echo(), Origins: []string{"https://app.example.com"}})
+	_, addr := start(t, server.Config{Handler: server.Echo(), Limits: server.Limits{Origins: []string{"https://app.example.com"}}})
 	conntest.Dial(t, addr, "/ws", "Origin: http://"+addr)
 	conntest.Dial(t, addr, "/ws", "Origin: https://app.example.com")
 }
@@ -434,7 +434,7 @@ func TestTooManyHTTPConnections(t *testing.T) {
 }
 
 func TestMaxConns(t *testing.T) {
-	srv, addr := start(t, server.Config{Handler: server.Echo(), MaxConns: 2})
+	srv, addr := start(t, server.Config{Handler: server.Echo(), Limits: server.Limits{MaxConns: 2}})
 	a := conntest.Dial(t, addr, "/ws")
 	conntest.Dial(t, addr, "/ws")
 	third := conntest.Connect(t, addr)
@@ -546,7 +546,7 @@ func TestIPv6AndSeveralListeners(t *testing.T) {
 }
 
 func TestConfigFaultsAreReportedTogether(t *testing.T) {
-	err := server.Config{Path: "ws", Workers: -1, Origins: []string{"a b"}, PingInterval: time.Nanosecond}.Validate()
+	err := server.Config{Path: "ws", Workers: -1, Limits: server.Limits{Origins: []string{"a b"}}, PingInterval: time.Nanosecond}.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -21,6 +21,8 @@ type summary struct {
 	drops   uint64
 	refused uint64
 	pauses  uint64
+	waits   uint64
+	unknown uint64
 
 	slow  chan conn.Slow // what happens to single slow consumers
 	lines atomic.Int32   // of these, in this period
@@ -52,7 +54,7 @@ func (m *summary) slowConsumer(s conn.Slow) bool {
 
 // tell logs one slow consumer.
 func (m *summary) tell(s conn.Slow) {
-	log, peer := m.server.config.Log, s.Conn.PeerAddr()
+	log, peer := m.server.config.Log, m.server.Client(s.Conn)
 	if !peer.IsValid() {
 		peer = s.Peer
 	}
@@ -103,6 +105,8 @@ func (m *summary) log(now time.Time) {
 			attrs = append(attrs, "worst", slow.Peer.String(), "worst-dropped", slow.Backlog.Dropped)
 		}
 	}
+	add("unknown-ips", m.server.clients.visitors.unknown.Load(), &m.unknown)
+	add("accept-waits", m.server.admission.waits.Load(), &m.waits)
 	add("accept-pauses", m.server.admission.pauses.Load(), &m.pauses)
 	add("broadcasts-refused", m.server.hub.Stats().Refused, &m.refused)
 	if attrs != nil {
