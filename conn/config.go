@@ -167,7 +167,12 @@ func (g *Group) add(sum *atomic.Int64, n int, bound int64) {
 // Tick sets the clock that connections are stamped with. Deadlines are as exact
 // as Tick is frequent. Reading a coarse clock instead of the system's keeps two
 // clock calls out of every message.
+// It never goes back; it may be called from any goroutine.
 func (g *Group) Tick(now time.Time) {
-	g.now.Store(uint32(now.Sub(g.start).Milliseconds()))
+	ms := uint32(now.Sub(g.start).Milliseconds())
+	if int32(ms-g.now.Load()) < 0 {
+		return
+	}
+	g.now.Store(ms)
 	g.second.Store(uint32(now.Sub(g.start).Seconds()))
 }

@@ -36,6 +36,12 @@ func Connect(t testing.TB, addr string) *Client {
 	return connect(t, addr, net.Dialer{Timeout: Patience})
 }
 
+// ConnectFrom is Connect from an address of this machine, as 127.0.0.2 is.
+func ConnectFrom(t testing.TB, source, addr string) *Client {
+	t.Helper()
+	return connect(t, addr, net.Dialer{Timeout: Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}})
+}
+
 func connect(t testing.TB, addr string, d net.Dialer) *Client {
 	t.Helper()
 	nc, err := d.Dial("tcp", addr)

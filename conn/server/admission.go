@@ -58,6 +58,7 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 	l, err := s.poller.Listen(addr, poller.ListenerConfig{
 		OnAccept: func(fd int) {
 			s.admission.accepted.Add(1)
+			s.admission.gate.pass(s.clock(), s.limits.Load().AcceptRate)
 			s.adopt(fd, nil, netip.AddrPort{})
 		},
 		Admit: s.mayAccept,

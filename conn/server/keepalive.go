@@ -49,7 +49,7 @@ func (w *sweeper) run(s *Server) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var cur hub.Cursor
-	var second time.Time // when that was looked at which is looked at once a second
+	var looked, second time.Time // when memory and addresses were looked at last
 	var seen uint64
 	sweep := func(c *conn.Conn) {
 		seen++
@@ -77,9 +77,12 @@ func (w *sweeper) run(s *Server) {
 			// Descriptors may have come free elsewhere in the process.
 			s.resumeListeners()
 			s.summary.log(now)
+			if now.Sub(looked) >= s.memory.every-tick/2 {
+				looked = now
+				s.memory.look(now, false)
+			}
 			if now.Sub(second) >= time.Second-tick/2 {
 				second = now
-				s.memory.look(now, false)
 				s.clients.visitors.sweep(s.clock())
 			}
 			deadline := always

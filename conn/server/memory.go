@@ -21,12 +21,14 @@ type memory struct {
 	// Static after Start. Tests put others in their place.
 	measure func() (int64, error) // resident bytes of the process
 	collect func()                // returns what is garbage to the system
+	every   time.Duration         // between two looks
 
 	server *Server
 	queues *bound // whom to close
 
 	collecting chan struct{} // closed when the collection under way has ended; nil when there is none
 	patience   time.Time     // before, no collection is worth its time
+	vain       bool          // above memoryShed there was nobody to close
 	short      notice        // nobody is accepted
 	blind      bool          // measure has failed, and the log knows
 
@@ -35,8 +37,10 @@ type memory struct {
 }
 
 const (
-	// collectEvery is the least time between collections that freed too little.
+	// collectEvery is the least time between collections that freed too little, and
+	// shedAgain that between those behind which nobody could be closed.
 	collectEvery = 10 * time.Second
+	shedAgain    = 3 * time.Second
 
 	memoryFull  = 90 // percent of the limit at which nobody is accepted any more
 	memoryAgain = 85 // and at which accepting goes on
@@ -47,6 +51,7 @@ func newMemory(s *Server) *memory {
 	return &memory{
 		measure: residentSet,
 		collect: debug.FreeOSMemory,
+		every:   time.Second,
 		server:  s,
 		queues: &bound{
 			flag: "max-memory", sum: &s.group.Stats.WriteQueued, reason: conn.ReasonMaxMemory, held: written,
@@ -74,7 +79,7 @@ func residentSet() (int64, error) {
 	return pages * int64(os.Getpagesize()), nil
 }
 
-// look is called once a second, and when a collection has ended: then it is fresh. What a
+// look is called every so often, and when a collection has ended: then it is fresh. What a
 // client leaves behind costs nobody his connection: garbage is collected first.
 func (m *memory) look(now time.Time, fresh bool) {
 	limit := m.server.limits.Load().MaxMemory
@@ -102,19 +107,18 @@ func (m *memory) look(now time.Time, fresh bool) {
 	case !percent(memoryAgain):
 		m.accept(used, limit)
 	}
-	switch {
-	case !percent(memoryFull) || !fresh && now.Before(m.patience):
-		return
+	switch over := percent(memoryShed); {
+	case !percent(memoryFull):
 	case !fresh:
-		m.startCollection()
-	case percent(memoryShed):
-		if closed := m.shed(now, used, limit); closed == 0 {
-			m.patience = now.Add(collectEvery)
-			return
+		if !now.Before(m.patience) || over && !m.vain {
+			m.startCollection()
 		}
+	case !over:
+		m.patience, m.vain = now.Add(collectEvery), false
+	case m.shed(now, used, limit) > 0:
 		m.startCollection()
 	default:
-		m.patience = now.Add(collectEvery)
+		m.patience, m.vain = now.Add(shedAgain), true
 	}
 }
 
