@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"roost/poller/socket"
 )
 
 // Backlog is what waits to be written to one connection.
@@ -71,16 +73,22 @@ func (r Reason) unread() bool {
 // ReasonWriteQueueTotal, ReasonReadBufferTotal, ReasonMaxMemory or
 // ReasonHandshakeFlood. Its peer is told with status 1013
 // if that leaves nearly everything to be freed at once, else it is cut off: a frame
-// that has begun to leave would have to be kept for a peer that does not read.
-func (c *Conn) Shed(why Reason) {
+// that has begun to leave would have to be kept for a peer that does not read. It
+// reports false when the connection is spared: in a flood, those whose request has come
+// and only waits to be read.
+func (c *Conn) Shed(why Reason) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if why == ReasonHandshakeFlood && (c.State() != StateHandshaking || socket.Unread(c.reg.FD()) > 0) {
+		return false
+	}
 	const most = 8 // the share that may be kept is one in most
 	if o := c.out; o != nil && why.unread() && (c.State() != StateOpen || o.stub()*most > o.bytes) {
 		c.failLocked(why)
-		return
+		return true
 	}
 	c.closeLocked(StatusTryAgainLater, "server is short of memory", why)
+	return true
 }
 
 // lost is the reason for which a read or write has failed.

@@ -172,7 +172,9 @@ func (s *Server) newHTTP() *http.Server {
 
 // handOff is conn.Config.HandOff.
 func (s *Server) handOff(c *conn.Conn, fd int, received []byte) {
-	if err := s.doors.give(fd, received, s.clients.told(c)); err != nil {
+	told := s.clients.told(c)
+	s.clients.forget(c, s.clock()) // it may be back before its end here is known
+	if err := s.doors.give(fd, received, told); err != nil {
 		s.config.Log.Debug("HTTP connection dropped", "err", err)
 	}
 }

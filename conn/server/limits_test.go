@@ -301,7 +301,7 @@ func TestHandshakeFlood(t *testing.T) {
 // TestFloodersDoNotKeepOthersOut has attackers who open connections as fast as they can
 // and say nothing.
 func TestFloodersDoNotKeepOthersOut(t *testing.T) {
-	s, _ := prepare(t, Config{Limits: Limits{MaxHandshakes: 100}, HandshakeTimeout: -1})
+	s, _ := prepare(t, Config{Limits: Limits{MaxHandshakes: 500}, HandshakeTimeout: -1})
 	addr := run(t, s)
 	var stop atomic.Bool
 	var wg sync.WaitGroup
@@ -312,7 +312,7 @@ func TestFloodersDoNotKeepOthersOut(t *testing.T) {
 			var held []*conntest.Client
 			for !stop.Load() {
 				held = append(held, conntest.Connect(t, addr))
-				if len(held) == 300 {
+				if len(held) == 2000 {
 					for _, c := range held {
 						_ = c.Close()
 					}

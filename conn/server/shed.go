@@ -175,6 +175,7 @@ func (d *shedder) tell(b *bound, now time.Time, reached int64, closed int) {
 func (d *shedder) relieve(b *bound, target int64) int {
 	closed := 0
 	for {
+		before := closed
 		ending := int64(0) // what a worker is about to free
 		worst := heaviest(d.server.hub, shedMost, func(c *conn.Conn) int {
 			n, soon := b.held(c)
@@ -191,13 +192,14 @@ func (d *shedder) relieve(b *bound, target int64) int {
 			if b.sum.Load()-ending <= target {
 				return closed
 			}
-			w.conn.Shed(b.reason)
-			closed++
+			if w.conn.Shed(b.reason) {
+				closed++
+			}
 			if n, soon := b.held(w.conn); soon {
 				ending += int64(n)
 			}
 		}
-		if len(worst) < shedMost {
+		if len(worst) < shedMost || closed == before {
 			return closed // all there are, or others will grow and ring again
 		}
 	}

@@ -35,7 +35,7 @@ func (r *run) stranger(name string) {
 		s := r.sessions[sim.Pick(len(r.sessions))]
 		c := s.conn
 		text += " to " + s.client.name
-		switch sim.Pick(16) {
+		switch sim.Pick(17) {
 		case 0, 1, 2, 3:
 			_ = s.send(name, op, text, func() error { return c.Write(op, []byte(text)) })
 		case 4, 5, 6, 7:
@@ -59,6 +59,10 @@ func (r *run) stranger(name string) {
 				c.Abort(conn.ReasonApplication)
 			}
 		case 15:
+			if _, waiting := c.HandshakeAge(); c.Shed(conn.ReasonHandshakeFlood) && !waiting && s.state == conn.StateOpen {
+				sim.Fail("%v was shed for a request that had come", s)
+			}
+		case 16:
 			r.hub.Each(func(c *conn.Conn) { r.bounds(r.byConn[c]) })
 		}
 	}

@@ -37,6 +37,27 @@ func TestSendAndRecv(t *testing.T) {
 	}
 }
 
+func TestUnread(t *testing.T) {
+	a, b := pair(t)
+	closing(t, a, b)
+	server, client := loopback(t, "127.0.0.1:0")
+	closing(t, server, client)
+	for _, ends := range [][2]int{{a, b}, {client, server}} {
+		if n := Unread(ends[1]); n != 0 {
+			t.Errorf("%d bytes of nothing", n)
+		}
+		if n, errno := Send(ends[0], []byte("hello")); n != 5 || errno != 0 {
+			t.Fatal(n, errno)
+		}
+		if n := Unread(ends[1]); n != 5 {
+			t.Errorf("%d bytes, want 5", n)
+		}
+	}
+	if n := Unread(-1); n != 0 {
+		t.Errorf("%d bytes on no descriptor", n)
+	}
+}
+
 // MSG_DONTWAIT holds on a descriptor that blocks, too.
 func TestBlockingDescriptorDoesNotBlock(t *testing.T) {
 	server, client := loopback(t, "127.0.0.1:0")

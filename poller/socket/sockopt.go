@@ -15,6 +15,16 @@ func SetNoDelay(fd int) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 }
 
+// Unread is how many bytes have come on fd that nobody has read (tcp(7) and unix(7),
+// SIOCINQ). It is 0 when that is not known.
+func Unread(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // LocalAddr returns the address fd is bound to, or the zero AddrPort for
 // descriptors that are not IP sockets.
 func LocalAddr(fd int) netip.AddrPort {

@@ -65,6 +65,12 @@ func GetsockoptTCPInfo(fd, _, _ int) (*TCPInfo, error) {
 	return nil, unix.ENOPROTOOPT
 }
 
+func IoctlGetInt(fd int, _ uint) (int, error) {
+	kernel.K.Touch(fd, "ioctl")
+	n, _ := kernel.K.Socket(fd).Unread()
+	return n, nil
+}
+
 func CloseOnExec(int) {}
 
 func FcntlInt(uintptr, int, int) (int, error) { return -1, unix.ENOSYS }
