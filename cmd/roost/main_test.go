@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,7 +130,8 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 	var stderr strings.Builder
 	code := run([]string{"--workers=x", "--handler=talk", "--max-message=-3", "--slow-consumer=wait", "--path=ws",
 		"--static=/no/such/folder", "--listen=nowhere", "--log-level=loud", "--origins=a b",
-		"--write-queue-total=1KiB", "--read-buffer-total=much", "--tcp-user-timeout=1ms"}, io.Discard, &stderr, nil)
+		"--trusted-proxies=nobody", "--max-memory=1KiB", "--accept-rate=2000000", "--max-conns-per-ip=some", "--message-rate=1s",
+		"--max-handshakes=-1", "--accept-rate-per-ip=x", "--write-queue-total=1KiB", "--read-buffer-total=much", "--tcp-user-timeout=1ms"}, io.Discard, &stderr, nil)
 	if code != exitUsage {
 		t.Errorf("exit code %d, want 2", code)
 	}
@@ -138,7 +141,8 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 		"--handler: \"talk\" is unknown; want chat, echo, push",
 		"--max-message: \"-3\" is not a size",
 		"write queue total: 1024", "--read-buffer-total: \"much\" is not a size", "TCP user timeout: 1ms",
-		"--slow-consumer", "path", "--static", "--log-level", "origin", "nowhere",
+		"trusted proxy \"nobody\"", "max memory: 1024", "accept rate: 2000000", "--max-conns-per-ip: \"some\"", "--message-rate: \"1s\"",
+		"--max-handshakes: \"-1\"", "--accept-rate-per-ip: \"x\"", "--slow-consumer", "path", "--static", "--log-level", "origin", "nowhere",
 	} {
 		if !strings.Contains(stderr.String(), part) {
 			t.Errorf("not reported: %s", part)
@@ -221,6 +225,47 @@ func TestDefaultsAgree(t *testing.T) {
 	}
 	if !reflect.DeepEqual(a.Settings(), b.Settings()) {
 		t.Errorf("flags:   %+v\npackage: %+v", a.Settings(), b.Settings())
+	}
+}
+
+// TestLimitsOfTheCommand sees each flag arrive where it is meant to.
+func TestLimitsOfTheCommand(t *testing.T) {
+	line, err := parse([]string{"--max-conns=1", "--max-conns-per-ip=2", "--accept-rate=3", "--accept-rate-per-ip=4", "--message-rate=5",
+		"--max-handshakes=0", "--max-memory=1GiB", "--origins=https://a.example", "--trusted-proxies=10.0.0.0/8,unix"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(line.Serve.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := srv.Settings()
+	want := server.Limits{MaxConns: 1, MaxConnsPerIP: 2, AcceptRate: 3, AcceptRatePerIP: 4, MessageRate: 5, MaxHandshakes: -1,
+		MaxMemory: 1 << 30, Origins: []string{"https://a.example"}}
+	if !reflect.DeepEqual(got.Limits, want) || !slices.Equal(got.TrustedProxies, []string{"10.0.0.0/8", "unix"}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestMaxMemoryLimitsGo gives Go 90 % of --max-memory, unless the environment says otherwise.
+func TestMaxMemoryLimitsGo(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	limited := &flags{MaxMemory: size{lenient: lenient[int64]{n: 1 << 30}}}
+	for _, c := range []struct {
+		env  string
+		f    *flags
+		want int64
+	}{
+		{"", &flags{}, before},
+		{"500MiB", limited, before},
+		{"", limited, 1 << 30 / 10 * 9},
+	} {
+		t.Setenv("GOMEMLIMIT", c.env)
+		c.f.limitMemory()
+		if got := debug.SetMemoryLimit(-1); got != c.want {
+			t.Errorf("GOMEMLIMIT=%s and %d: %d, want %d", c.env, c.f.MaxMemory.n, got, c.want)
+		}
 	}
 }
 
