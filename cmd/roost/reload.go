@@ -97,4 +97,10 @@ func (s setting) shown() string {
 
 // applyLimits hands the server the limits and lists it can change while it serves. When
 // it fails, none has changed.
-func applyLimits(_ *server.Server, _ *flags) error { return nil }
+func applyLimits(srv *server.Server, f *flags) error {
+	if err := srv.Reload(f.limits()); err != nil {
+		return err
+	}
+	f.limitMemory()
+	return nil
+}

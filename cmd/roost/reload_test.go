@@ -130,3 +130,28 @@ func TestNoReloadDuringADrain(t *testing.T) {
 	}
 	c.rest()
 }
+
+// TestReloadOfLimits lowers a limit on clients that are there.
+func TestReloadOfLimits(t *testing.T) {
+	file := writeConfig(t, "max-conns: 2")
+	c := execute(t, "--config", file)
+	a, b := conntest.Dial(t, c.addr, "/ws"), conntest.Dial(t, c.addr, "/ws")
+	rewrite(t, file, "max-conns: 1\nmessage-rate: -3\n")
+	if log := c.hangUp(t); !strings.Contains(log, "level=ERROR") {
+		t.Errorf("a fault was taken over:\n%s", log)
+	}
+	rewrite(t, file, "max-conns: 1\nmessage-rate: 1000\norigins: [https://app.example]\n")
+	if log := c.hangUp(t); !strings.Contains(log, "setting=max-conns old=2 new=1") || !strings.Contains(log, "changes=3") {
+		t.Errorf("not reloaded:\n%s", log)
+	}
+	a.Text("still here")
+	a.ExpectText("still here")
+	b.ExpectText("still here")
+	refused := conntest.Connect(t, c.addr)
+	refused.Raw([]byte(conntest.Request(c.addr, "/ws", "Origin: https://app.example")))
+	if res := refused.Response(); res.StatusCode != 503 {
+		t.Errorf("one too many: %s, want 503", res.Status)
+	}
+	_, _, _ = a.Close(), b.Close(), refused.Close()
+	c.end(t)
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"runtime/debug"
@@ -73,9 +74,14 @@ const headroom = 25
 // otherwise: the heap is collected before a client has to go. The defaults of
 // --write-queue-total and --read-buffer-total follow.
 func (f *flags) limitMemory() {
-	if f.MaxMemory.n > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(f.MaxMemory.n / 10 * 9)
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
 	}
+	limit := int64(math.MaxInt64) // none, also after a reload
+	if f.MaxMemory.n > 0 {
+		limit = f.MaxMemory.n / 10 * 9
+	}
+	debug.SetMemoryLimit(limit)
 }
 
 // stop shuts down gracefully, or at once on a second signal.
