@@ -40,10 +40,11 @@ var unwatched = &Refusal{Response: Overloaded.Response, Reason: ReasonRegisterFa
 // RefuseUnwatched is StartRefused without a poller: it answers on fd, closes it at once,
 // and c has ended.
 func (c *Conn) RefuseUnwatched(fd int, r *Refusal) {
+	peer := c.client()
 	c.mu.Lock()
 	c.endUnwatchedLocked(fd, r)
 	c.mu.Unlock()
-	c.gone(r.Reason, false, netip.AddrPort{})
+	c.gone(r.Reason, false, peer)
 }
 
 // endUnwatchedLocked answers and closes. A request that has come must be read, or the

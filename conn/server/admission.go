@@ -93,7 +93,7 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 func (s *Server) mayAccept() bool {
 	l := s.limits.Load()
 	switch {
-	case l.MaxConns > 0 && s.hub.Len() >= l.MaxConns+refusals:
+	case l.MaxConns > 0 && s.hub.Len() >= max(l.MaxConns, int(s.admission.seats.Load()))+refusals:
 		s.shedder.makeRoom()
 		return false
 	case s.memory.full.Load():

@@ -22,7 +22,7 @@ type Limits struct {
 	// MaxConnsPerIP is the number of connections from one client address, an IPv4
 	// address or an IPv6 network of 64 bits, with or without a handshake; more are
 	// answered with 503. 0 means no limit. Those that were open when the limit was
-	// switched on are not counted.
+	// switched on are not counted, nor are those that have gone on to net/http.
 	MaxConnsPerIP int
 	// AcceptRate is the number of connections accepted per second; as many may come at
 	// once after a second of rest. More wait in the kernel's backlog. 0 means no limit.

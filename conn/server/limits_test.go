@@ -543,6 +543,23 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestReloadFarBelow lowers a limit to less than what is open by more than the place there
+// is for refusals: the next are refused, and do not wait.
+func TestReloadFarBelow(t *testing.T) {
+	s, _ := prepare(t, Config{})
+	addr := run(t, s)
+	for range refusals + 10 {
+		conntest.Dial(t, addr, "/ws")
+	}
+	if err := s.Reload(Limits{MaxConns: 1}); err != nil {
+		t.Fatal(err)
+	}
+	turnedAway(t, knock(t, "127.0.0.1", addr), 503)
+	if n := s.Clients(); n != refusals+10 {
+		t.Errorf("%d clients are left", n)
+	}
+}
+
 // TestReloadUnderLoad changes everything while clients come, talk and go.
 func TestReloadUnderLoad(t *testing.T) {
 	s, _ := prepare(t, Config{Subprotocols: []string{"a", "b"}})
