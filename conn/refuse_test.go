@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
 	"net/http"
@@ -90,7 +91,7 @@ func TestRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := os.NewFile(uintptr(client), "client")
-			if got, err := io.ReadAll(f); err != nil || string(got) != string(r.Response) {
+			if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, r.Response) {
 				t.Errorf("%q, %v", got, err)
 			}
 			_ = f.Close()

@@ -11,7 +11,7 @@ import (
 
 // errTwoClients is returned when Forwarded and X-Forwarded-For do not agree. A proxy
 // that sets one of them and passes the other on leaves it to the client what that says.
-var errTwoClients = errors.New("Forwarded and X-Forwarded-For name different clients")
+var errTwoClients = errors.New("two different clients in Forwarded and X-Forwarded-For")
 
 // forwarded is the client that a request names which came from one of p: the last address
 // in its headers that is not a proxy's, or the first if all are. It is the zero AddrPort
