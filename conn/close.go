@@ -26,9 +26,13 @@ func (c *Conn) Refuse(reason string) {
 	c.close(frame.StatusPolicyViolation, reason, ReasonPolicy)
 }
 
-// Shutdown is Close with status 1001 because the server is stopping.
+// Shutdown is Close with Config.ShutdownCode because the server is stopping.
 func (c *Conn) Shutdown() {
-	c.close(frame.StatusGoingAway, "server is stopping", ReasonShutdown)
+	code := c.group.ShutdownCode
+	if code == 0 {
+		code = frame.StatusGoingAway
+	}
+	c.close(code, "server is stopping", ReasonShutdown)
 }
 
 // End is Close for a reason of the server's own.

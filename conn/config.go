@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roost/conn/frame"
 	"roost/conn/handshake"
 )
 
@@ -95,6 +96,8 @@ type Config struct {
 	// CloseTimeout is how long the peer has to take our last bytes and close. 0
 	// means for ever.
 	CloseTimeout time.Duration
+	// ShutdownCode is the status with which Shutdown closes. 0 means 1001.
+	ShutdownCode frame.StatusCode
 
 	// Admit is asked before bytes are read and before each message is delivered.
 	// When it answers false it has called Hold and will see to Release. Nil means yes.

@@ -46,6 +46,8 @@ func dial(t *testing.T, addr string) net.Conn {
 	return c
 }
 
+func portOf(l *Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
 func needIPv6(t *testing.T) {
 	t.Helper()
 	l, err := net.Listen("tcp6", "[::1]:0")
@@ -71,12 +73,12 @@ func TestListenerAccepts(t *testing.T) {
 			p := start(t, sequential)
 			accepted := make(chan int, 1)
 			l := listen(t, p, c.addr, ListenerConfig{OnAccept: func(fd int) { accepted <- fd }})
-			port := l.Addr().Port()
+			port := portOf(l)
 			if port == 0 {
 				t.Fatal("Addr has port 0, not the one the kernel chose")
 			}
 			for _, host := range c.dial {
-				client := dial(t, net.JoinHostPort(host, strconv.Itoa(int(port))))
+				client := dial(t, net.JoinHostPort(host, strconv.Itoa(port)))
 				fd := await(t, accepted, "the connection is accepted")
 				want := netip.MustParseAddrPort(client.LocalAddr().String())
 				if got := socket.PeerAddr(fd); got != want {
@@ -230,7 +232,7 @@ func TestListenerOutOfDescriptors(t *testing.T) {
 	}
 	defer unix.Close(peer)
 	defer barrier.end(t)
-	sa := &unix.SockaddrInet4{Port: int(l.Addr().Port()), Addr: [4]byte{127, 0, 0, 1}}
+	sa := &unix.SockaddrInet4{Port: portOf(l), Addr: [4]byte{127, 0, 0, 1}}
 	clients := make([]int, 5)
 	for i := range clients {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -342,7 +344,7 @@ func TestListenerCloseFreesPort(t *testing.T) {
 			t.Error("a client connects after Close")
 		}
 	}
-	if fd, err := socket.Listen(l.Addr().String()); err != nil {
+	if fd, err := socket.Listen(l.Addr().String(), false); err != nil {
 		t.Errorf("the port is not free after Close: %v", err)
 	} else {
 		socket.Close(fd)

@@ -196,7 +196,7 @@ func pair(t testing.TB) (own, peer int) {
 // loopback is pair over TCP.
 func loopback(t testing.TB) (own, peer int) {
 	t.Helper()
-	lfd, err := socket.Listen("127.0.0.1:0")
+	lfd, err := socket.Listen("127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}

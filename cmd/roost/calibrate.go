@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"slices"
 	"time"
@@ -50,7 +51,7 @@ func calibrate(ctx context.Context, conns int, budget time.Duration, payload int
 	// The processor time of this thread is the clients'; the rest is the server's.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	crowd, err := newCrowd(srv.Addrs()[0], srv.Settings().Path)
+	crowd, err := newCrowd(srv.Addrs()[0].(*net.TCPAddr).AddrPort(), srv.Settings().Path)
 	if err != nil {
 		return c, fmt.Errorf("calibration: %w", err)
 	}

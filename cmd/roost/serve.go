@@ -145,14 +145,18 @@ func raiseLimit(log *slog.Logger, f *flags) uint64 {
 
 // url is where a person on this machine opens the page.
 func url(srv *server.Server, path string) string {
-	addrs := srv.Addrs()
 	var urls []string
-	for _, a := range addrs {
-		host := a.Addr().String()
-		if a.Addr().IsUnspecified() {
-			host = "localhost"
+	for _, addr := range srv.Addrs() {
+		tcp, ok := addr.(*net.TCPAddr)
+		if !ok {
+			urls = append(urls, addr.Network()+":"+addr.String())
+			continue
 		}
-		urls = append(urls, "http://"+net.JoinHostPort(host, strconv.Itoa(int(a.Port())))+"/")
+		host := "localhost"
+		if !tcp.IP.IsUnspecified() {
+			host = (&net.IPAddr{IP: tcp.IP, Zone: tcp.Zone}).String()
+		}
+		urls = append(urls, "http://"+net.JoinHostPort(host, strconv.Itoa(tcp.Port))+"/")
 	}
 	return strings.Join(urls, " ") + " (WebSocket at " + path + ")"
 }

@@ -20,6 +20,7 @@ const (
 	StatusInvalidPayload  StatusCode = ws.StatusInvalidFramePayloadData // 1007: text that is not UTF-8
 	StatusPolicyViolation StatusCode = ws.StatusPolicyViolation         // 1008: a rule of the server, with no code of its own
 	StatusTooBig          StatusCode = ws.StatusMessageTooBig           // 1009: a message above the limit
+	StatusMandatoryExt    StatusCode = ws.StatusMandatoryExt            // 1010: a client misses an extension; never from a server
 	StatusInternalError   StatusCode = ws.StatusInternalServerError     // 1011: the server failed
 
 	// StatusServiceRestart is 1012: come back after a random delay. It is not
@@ -38,7 +39,7 @@ const closeCodeSize = 2
 // not be on the wire, such as StatusNoStatus, gives an empty payload: the peer
 // then sees a close without a status.
 func AppendClose(dst []byte, code StatusCode, reason string) []byte {
-	if !sendable(code) {
+	if !Sendable(code) {
 		return appendHeader(dst, Close, 0)
 	}
 	reason = reason[:reasonLength(reason)]
@@ -75,7 +76,7 @@ func ParseClose(payload []byte) (code StatusCode, reason []byte, err error) {
 		return 0, nil, ErrBadClosePayload
 	}
 	code = StatusCode(binary.BigEndian.Uint16(payload))
-	if !sendable(code) {
+	if !Sendable(code) {
 		return 0, nil, ErrBadCloseCode
 	}
 	// RFC 6455 section 5.5.1: the rest may be a reason, encoded as UTF-8.
@@ -86,8 +87,8 @@ func ParseClose(payload []byte) (code StatusCode, reason []byte, err error) {
 	return code, reason, nil
 }
 
-// sendable reports whether a close frame may carry the code.
-func sendable(code StatusCode) bool {
+// Sendable reports whether a close frame may carry the code.
+func Sendable(code StatusCode) bool {
 	switch {
 	// RFC 6455 section 7.4.1: 1004 has no meaning yet; 1005 and 1006 stand for
 	// what was not on the wire.

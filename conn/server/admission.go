@@ -52,10 +52,12 @@ func (n *notice) end() bool {
 // answered with 503. Further ones wait in the kernel's backlog.
 const refusals = 1024
 
-func (s *Server) listen(addr string) (*poller.Listener, error) {
+// reception is what happens to what the listener of that address accepts.
+func (s *Server) reception(addr string) poller.ListenerConfig {
 	log := s.config.Log
 	var paused notice
-	l, err := s.poller.Listen(addr, poller.ListenerConfig{
+	return poller.ListenerConfig{
+		ReusePort: s.config.ReusePort,
 		OnAccept: func(fd int) {
 			s.admission.accepted.Add(1)
 			s.admission.gate.pass(s.clock(), s.limits.Load().AcceptRate)
@@ -77,15 +79,7 @@ func (s *Server) listen(addr string) (*poller.Listener, error) {
 				log.Info("accepting again", "listener", addr, "connections", s.hub.Len())
 			}
 		},
-	})
-	if err != nil || s.config.UserTimeout < 0 {
-		return l, err
 	}
-	if err := l.SetUserTimeout(s.config.UserTimeout); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
 }
 
 // mayAccept is asked before each accept; clients wait in the backlog while it says no.
@@ -154,7 +148,7 @@ func (g *gate) pass(now time.Duration, rate int) {
 // adopt makes a connection of fd, a non-blocking stream socket. received has been read
 // from it already, and told is its client, if net/http had it before.
 func (s *Server) adopt(fd int, received []byte, told netip.AddrPort) {
-	if s.draining.Load() {
+	if s.sealed.Load() {
 		socket.Close(fd)
 		return
 	}
@@ -173,7 +167,7 @@ func (s *Server) adopt(fd int, received []byte, told netip.AddrPort) {
 	if s.admission.unwatched.end() {
 		s.config.Log.Info("connections can be watched again", "connections", s.hub.Len())
 	}
-	if s.draining.Load() {
+	if s.sealed.Load() {
 		c.Shutdown() // the walk that tells everybody may have passed its slot
 	}
 }
@@ -208,10 +202,10 @@ func (s *Server) seat(c *conn.Conn, r *handshake.Request) *conn.Refusal {
 	return nil
 }
 
-// admit is asked before a message is taken from a client. While the server drains
-// none is: what has been taken reaches everybody, and what has not, nobody.
+// admit is asked before a message is taken from a client. At the end of the
+// server none is: what has been taken reaches everybody, and what has not, nobody.
 func (s *Server) admit(c *conn.Conn) bool {
-	if s.draining.Load() {
+	if s.sealed.Load() {
 		c.Hold() // its end will run it again
 		return false
 	}

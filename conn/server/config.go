@@ -7,22 +7,36 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
 
 	"roost/conn"
+	"roost/conn/frame"
 	"roost/conn/handshake"
 )
 
 // Config is everything a server can be told. Except for Listen and Handler the
 // zero value of each field is its default; a limit that can be switched off says how.
 type Config struct {
-	// Listen holds the addresses to accept on, "host:port" each. ":8000" means all
-	// addresses, IPv4 and IPv6; port 0 lets the kernel choose. At least one.
+	// Listen holds the addresses to accept on. At least one.
+	//
+	//	host:port     TCP; ":8000" means all addresses, IPv4 and IPv6, and port 0
+	//	              lets the kernel choose
+	//	unix:PATH     a unix socket; a file that an ended process left there is replaced
+	//	systemd       all that is left of Inherited
+	//	systemd:NAME  what is left of Inherited and has this name
 	Listen []string
+	// Inherited are listening stream sockets that another process has opened, TCP or
+	// unix. Start closes those that Listen mentions and goes on with descriptors of its own; the
+	// others stay the caller's. The file of a unix socket is not removed at the end.
+	Inherited []*os.File
+	// ReusePort lets other servers of the same user listen on the same TCP ports, if all of
+	// them say so: the kernel spreads new connections over them, and one can
+	// take over from another without a client being refused.
+	ReusePort bool
 	// Handler serves the WebSocket connections. Required. See [Chat], [Echo], [Push].
 	Handler conn.Handler
 	// Blocking says that the Handler may wait: reactors then never run it, and
@@ -112,6 +126,16 @@ type Config struct {
 	// to them: a ping will do. 0 means 30 s; a negative duration leaves it to the
 	// kernel, which tries for about 15 minutes.
 	UserTimeout time.Duration
+
+	// DrainDelay is how long Shutdown goes on accepting while Draining is true already, so
+	// that load balancers can see it. 0 means not at all.
+	DrainDelay time.Duration
+	// DrainTime is over how long Shutdown spreads the closes. Those that are not
+	// closed yet are served meanwhile. 0 means that all are closed as soon as possible.
+	DrainTime time.Duration
+	// DrainCode is the status with which connections are closed then: 1001 (going
+	// away), 1012 (service restart), or another that a server may send. 0 means 1001.
+	DrainCode frame.StatusCode
 }
 
 // Limits that are not configurable, because nobody needs them to be.
@@ -145,6 +169,7 @@ func (c Config) withDefaults() Config {
 	def(&c.PingInterval, 30*time.Second)
 	def(&c.CloseTimeout, 5*time.Second)
 	def(&c.UserTimeout, 30*time.Second)
+	def(&c.DrainCode, frame.StatusGoingAway)
 	return c
 }
 
@@ -173,12 +198,8 @@ func (c Config) Validate() error {
 		bad("no listen address; give host:port, as in :8000")
 	}
 	for _, addr := range c.Listen {
-		_, port, err := net.SplitHostPort(addr)
-		if err == nil {
-			_, err = net.LookupPort("tcp", port)
-		}
-		if err != nil {
-			bad("listen address %q: want host:port, as in 127.0.0.1:8000, [::1]:8000 or :8000", addr)
+		if err := checkAddress(addr); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if c.Handler == nil {
@@ -229,6 +250,18 @@ func (c Config) Validate() error {
 		if t.value > 7*24*time.Hour || t.value > 0 && t.value < 10*time.Millisecond {
 			bad("%s: %v is out of range; want 10ms to 168h", t.name, t.value)
 		}
+	}
+	for _, t := range []struct {
+		name  string
+		value time.Duration
+	}{{"drain delay", d.DrainDelay}, {"drain time", d.DrainTime}} {
+		if t.value < 0 || t.value > 24*time.Hour {
+			bad("%s: %v is out of range; want 0 to 24h", t.name, t.value)
+		}
+	}
+	// RFC 6455 section 7.4.1: 1010 is a client's.
+	if !frame.Sendable(d.DrainCode) || d.DrainCode == frame.StatusMandatoryExt {
+		bad("drain code: a server cannot close with status %d; want 1001, 1012, or another of 1000 to 1003, 1007 to 1014 without 1010, 3000 to 4999", d.DrainCode)
 	}
 	return errors.Join(errs...)
 }

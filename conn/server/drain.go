@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"roost/conn"
@@ -18,12 +19,20 @@ const (
 	waveLeast = 1000
 )
 
-// Shutdown stops the server gracefully: it stops accepting connections and taking
-// messages, sends what has been published, closes every connection with status 1001 in
-// waves and waits for the closing handshakes; HTTP requests may take as long as one of
-// those, Config.CloseTimeout. When ctx ends first, the connections that are left are
-// closed at once and ctx's error is returned. The waves take half of the time until
-// ctx's deadline at the most.
+// Shutdown stops the server gracefully:
+//
+//  1. For Config.DrainDelay all goes on, while Draining is true.
+//  2. It stops accepting connections. Those that wait in the backlog are accepted first.
+//  3. For Config.DrainTime it closes connections one by one with Config.DrainCode. The others
+//     are served as before. When nobody is left, this phase ends.
+//  4. It stops taking messages, sends what has been published, closes every connection
+//     that is left in waves and waits for the closing handshakes; HTTP requests may take as
+//     long as one of those, Config.CloseTimeout.
+//
+// When ctx ends first, the connections that are left are closed at once and ctx's error
+// is returned. A deadline of ctx that comes before the end of the second wait cuts both so
+// that Config.CloseTimeout is left for the rest, or half of the time if that is less.
+// The waves take half of the time until the deadline at the most.
 //
 // With Config.Blocking, handlers that do not return keep the rest from ending: then
 // Shutdown returns when ctx ends, and the rest follows when they do. Neither
@@ -52,9 +61,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) shutdown(ctx context.Context) error {
 	defer s.release()
-	for _, l := range *s.listeners.Load() {
-		l.Close()
-	}
+	delay, spread := s.phases(ctx)
+	s.linger(ctx, delay)
+	s.closeListeners()
+	s.spread(ctx, spread)
+	s.sealed.Store(true)
 	httpDone := make(chan struct{})
 	go func() {
 		defer close(httpDone)
@@ -67,6 +78,18 @@ func (s *Server) shutdown(ctx context.Context) error {
 	err := s.awaitEmpty(ctx)
 	<-httpDone
 	return err
+}
+
+// Draining reports whether Shutdown or Close has begun: the server should get no new clients.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+// closeListeners stops accepting.
+func (s *Server) closeListeners() {
+	var all sync.WaitGroup
+	for _, l := range *s.listeners.Load() {
+		all.Go(l.Drain)
+	}
+	all.Wait()
 }
 
 // stopHTTP lets requests come to their end, for as long as a WebSocket client has for
@@ -147,6 +170,7 @@ func (s *Server) awaitEmpty(ctx context.Context) error {
 // release ends everything that is left. It is also the way back from half a start.
 func (s *Server) release() {
 	s.draining.Store(true)
+	s.sealed.Store(true)
 	for _, l := range *s.listeners.Load() {
 		l.Close()
 	}

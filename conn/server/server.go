@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +47,8 @@ type Server struct {
 	sweeper   sweeper
 	shedder   *shedder
 	summary   *summary
-	draining  atomic.Bool
+	draining  atomic.Bool   // Shutdown or Close has begun
+	sealed    atomic.Bool   // no connection and no message is taken any more
 	empty     chan struct{} // signalled when the last connection has gone while draining
 	failed    chan error    // the first error that ends the server by itself
 	http      *http.Server
@@ -96,6 +95,7 @@ func New(config Config) (*Server, error) {
 		PingInterval:     orNone(config.PingInterval),
 		IdleTimeout:      orNone(config.IdleTimeout),
 		CloseTimeout:     orNone(config.CloseTimeout),
+		ShutdownCode:     config.DrainCode,
 		Admit:            s.admit,
 		Prelude:          s.prelude,
 		Seat:             s.seat,
@@ -156,15 +156,7 @@ func (s *Server) Start() (err error) {
 	}
 	go s.serveHTTP()
 	s.sweeper.start(s)
-	for _, addr := range c.Listen {
-		l, err := s.listen(addr)
-		if err != nil {
-			return err
-		}
-		all := append(slices.Clone(*s.listeners.Load()), l)
-		s.listeners.Store(&all)
-	}
-	return nil
+	return s.openListeners()
 }
 
 // slack is room for one message of each of n handlers; without a limit on
@@ -185,15 +177,6 @@ func half(limit, most int) int {
 	return max(1, min(limit/2, most))
 }
 
-// Addrs are the addresses the server listens on, in the order of Config.Listen.
-func (s *Server) Addrs() []netip.AddrPort {
-	var addrs []netip.AddrPort
-	for _, l := range *s.listeners.Load() {
-		addrs = append(addrs, l.Addr())
-	}
-	return addrs
-}
-
 // Hub is the set of connections, to broadcast to. Nil before Start.
 func (s *Server) Hub() *hub.Hub { return s.hub }
 
@@ -210,11 +193,11 @@ func (s *Server) fail(err error) {
 }
 
 // Settings is the configuration in force, with defaults filled in. Handler, HTTP,
-// Log and functions are left out.
+// Log, Inherited and functions are left out.
 func (s *Server) Settings() Config {
 	c := s.config
 	c.Limits = *s.limits.Load()
-	c.Handler, c.HTTP, c.Log, c.OnFanOut, c.OnWait = nil, nil, nil, nil, nil
+	c.Handler, c.HTTP, c.Log, c.Inherited, c.OnFanOut, c.OnWait = nil, nil, nil, nil, nil, nil
 	return c
 }
 

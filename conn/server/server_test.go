@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"reflect"
@@ -538,7 +539,8 @@ func TestShutdownTimeout(t *testing.T) {
 func TestIPv6AndSeveralListeners(t *testing.T) {
 	srv, addr := start(t, server.Config{Handler: server.Echo(), Listen: []string{"127.0.0.1:0", ":0", "[::1]:0"}})
 	addrs := srv.Addrs()
-	for _, a := range []string{addr, fmt.Sprint("127.0.0.1:", addrs[1].Port()), fmt.Sprint("[::1]:", addrs[1].Port()), addrs[2].String()} {
+	port := addrs[1].(*net.TCPAddr).Port
+	for _, a := range []string{addr, fmt.Sprint("127.0.0.1:", port), fmt.Sprint("[::1]:", port), addrs[2].String()} {
 		c := conntest.Dial(t, a, "/ws")
 		c.Text(a)
 		c.ExpectText(a)

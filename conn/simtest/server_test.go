@@ -208,10 +208,12 @@ func (r *run) gone(c *conn.Conn, seated bool) {
 
 // stop is server.Shutdown, or server.Close unless it is graceful.
 func (r *run) stop(graceful bool) {
+	if graceful {
+		r.listener.Drain()
+	}
 	r.draining = true
 	sim.Step("draining")
 	if graceful {
-		r.listener.Close()
 		r.hub.Seal()
 		if r.hub.Drain(r.over) == nil {
 			for _, s := range r.sessions {

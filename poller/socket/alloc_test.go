@@ -44,7 +44,7 @@ func TestDataPathAllocatesNothing(t *testing.T) {
 
 func TestAcceptAllocatesNothing(t *testing.T) {
 	const runs = 50
-	lfd, err := Listen("127.0.0.1:0")
+	lfd, err := Listen("127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,10 @@ const backlog = 1 << 16
 // net. An empty host listens on all IPv6 and IPv4 addresses with one descriptor,
 // or on IPv4 alone where the system has no IPv6. Port 0 lets the kernel choose;
 // [LocalAddr] tells what it chose. Accepted connections inherit TCP_NODELAY from it.
-// The caller owns the descriptor.
-func Listen(addr string) (int, error) {
+// With reusePort further processes of the same user may listen on the port beside this
+// one if they ask for it too, and the kernel spreads what comes over all of them
+// (socket(7), SO_REUSEPORT). The caller owns the descriptor.
+func Listen(addr string, reusePort bool) (int, error) {
 	_, _, err := net.SplitHostPort(addr)
 	var tcp *net.TCPAddr
 	if err == nil {
@@ -33,7 +35,7 @@ func Listen(addr string) (int, error) {
 	ip, _ := netip.AddrFromSlice(tcp.IP)
 	ip = ip.Unmap()
 	if ip.IsValid() && ip.Is4() {
-		return listen(unix.AF_INET, &unix.SockaddrInet4{Port: tcp.Port, Addr: ip.As4()}, addr)
+		return listen(unix.AF_INET, &unix.SockaddrInet4{Port: tcp.Port, Addr: ip.As4()}, addr, reusePort)
 	}
 	sa := &unix.SockaddrInet6{Port: tcp.Port}
 	if ip.IsValid() {
@@ -45,16 +47,16 @@ func Listen(addr string) (int, error) {
 			}
 			sa.ZoneId = uint32(ifi.Index)
 		}
-		return listen(unix.AF_INET6, sa, addr)
+		return listen(unix.AF_INET6, sa, addr, reusePort)
 	}
-	fd, err := listen(unix.AF_INET6, sa, addr)
+	fd, err := listen(unix.AF_INET6, sa, addr, reusePort)
 	if err != nil && isNoIPv6(err) {
-		return listen(unix.AF_INET, &unix.SockaddrInet4{Port: tcp.Port}, addr)
+		return listen(unix.AF_INET, &unix.SockaddrInet4{Port: tcp.Port}, addr, reusePort)
 	}
 	return fd, err
 }
 
-func listen(family int, sa unix.Sockaddr, addr string) (fd int, err error) {
+func listen(family int, sa unix.Sockaddr, addr string, reusePort bool) (fd int, err error) {
 	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("socket", err)}
@@ -69,6 +71,11 @@ func listen(family int, sa unix.Sockaddr, addr string) (fd int, err error) {
 	// linger in TIME_WAIT (socket(7), SO_REUSEADDR).
 	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return fd, os.NewSyscallError("setsockopt", err)
+	}
+	if reusePort {
+		if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return fd, os.NewSyscallError("setsockopt SO_REUSEPORT", err)
+		}
 	}
 	if err = SetNoDelay(fd); err != nil {
 		return fd, os.NewSyscallError("setsockopt", err)

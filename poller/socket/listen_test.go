@@ -34,7 +34,7 @@ func TestListenAndAccept(t *testing.T) {
 			if c.ip.Is6() {
 				needIPv6(t)
 			}
-			lfd, err := Listen(c.addr)
+			lfd, err := Listen(c.addr, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestListenAndAccept(t *testing.T) {
 // like one.
 func TestListenOnBoth(t *testing.T) {
 	needIPv6(t)
-	lfd, err := Listen(":0")
+	lfd, err := Listen(":0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestListenOnBoth(t *testing.T) {
 // A specific IPv6 address leaves the port free for IPv4.
 func TestIPv6OnlyLeavesIPv4Free(t *testing.T) {
 	needIPv6(t)
-	six, err := Listen("[::1]:0")
+	six, err := Listen("[::1]:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestIPv6OnlyLeavesIPv4Free(t *testing.T) {
 }
 
 func TestListenErrors(t *testing.T) {
-	taken, err := Listen("127.0.0.1:0")
+	taken, err := Listen("127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,12 +117,12 @@ func TestListenErrors(t *testing.T) {
 		{LocalAddr(taken).String(), unix.EADDRINUSE},
 		{"192.0.2.1:0", unix.EADDRNOTAVAIL},
 	} {
-		if fd, err := Listen(c.addr); fd != -1 || !errors.Is(err, c.want) {
+		if fd, err := Listen(c.addr, false); fd != -1 || !errors.Is(err, c.want) {
 			t.Errorf("listen on %s: %d, %v; want %v", c.addr, fd, err, c.want)
 		}
 	}
 	for _, addr := range []string{"127.0.0.1", "127.0.0.1:port", "127.0.0.1:65536"} {
-		if fd, err := Listen(addr); fd != -1 || err == nil {
+		if fd, err := Listen(addr, false); fd != -1 || err == nil {
 			t.Errorf("listen on %q: %d, %v; want an error", addr, fd, err)
 		}
 	}

@@ -54,7 +54,7 @@ func pair(t testing.TB) (a, b int) {
 // which blocks.
 func loopback(t testing.TB, addr string) (server, client int) {
 	t.Helper()
-	lfd, err := Listen(addr)
+	lfd, err := Listen(addr, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package socket
 
 import (
+	"net"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,22 @@ func LocalAddr(fd int) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return addrPort(sa)
+}
+
+// ListenAddr returns the address that a listening descriptor is bound to: a
+// *net.TCPAddr, a *net.UnixAddr with the path it was bound to, or nil for others.
+func ListenAddr(fd int) net.Addr {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil
+	}
+	if sa, ok := sa.(*unix.SockaddrUnix); ok {
+		return &net.UnixAddr{Net: "unix", Name: sa.Name}
+	}
+	if addr := addrPort(sa); addr.IsValid() {
+		return net.TCPAddrFromAddrPort(addr)
+	}
+	return nil
 }
 
 // PeerAddr returns the peer's address, or the zero AddrPort when fd is not a

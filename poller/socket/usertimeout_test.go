@@ -14,7 +14,7 @@ import (
 
 // TestUserTimeoutIsInherited asks the kernel what an accepted socket has.
 func TestUserTimeoutIsInherited(t *testing.T) {
-	l, err := socket.Listen("127.0.0.1:0")
+	l, err := socket.Listen("127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,9 +17,12 @@ type (
 	Iovec         = unix.Iovec
 	Msghdr        = unix.Msghdr
 	Rlimit        = unix.Rlimit
+	SockFilter    = unix.SockFilter
+	SockFprog     = unix.SockFprog
 	Sockaddr      = unix.Sockaddr
 	SockaddrInet4 = unix.SockaddrInet4
 	SockaddrInet6 = unix.SockaddrInet6
+	SockaddrUnix  = unix.SockaddrUnix
 	TCPInfo       = unix.TCPInfo
 )
 
@@ -34,6 +37,12 @@ func SetsockoptInt(fd, _, _, _ int) error {
 	kernel.K.Touch(fd, "setsockopt")
 	return nil
 }
+
+func GetsockoptInt(int, int, int) (int, error) { return 0, unix.ENOSYS }
+
+func SetsockoptSockFprog(int, int, int, *SockFprog) error { return unix.ENOSYS }
+
+func SetNonblock(int, bool) error { return unix.ENOSYS }
 
 func Bind(fd int, _ Sockaddr) error {
 	kernel.K.Touch(fd, "bind")

@@ -1,0 +1,116 @@
+//go:build linux
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"roost/poller"
+	"roost/poller/socket"
+)
+
+// ErrNotInherited is returned by Start when Config.Listen asks for a socket that
+// Config.Inherited does not have.
+var ErrNotInherited = errors.New("no such socket was inherited")
+
+// inherited is the address of the sockets in Config.Inherited, alone or with a
+// colon and a name.
+const inherited = "systemd"
+
+// inheritedName returns the name in the address of inherited sockets, "" for all.
+func inheritedName(addr string) (name string, ok bool) {
+	if addr == inherited {
+		return "", true
+	}
+	return strings.CutPrefix(addr, inherited+":")
+}
+
+func checkAddress(addr string) error {
+	if name, ok := inheritedName(addr); ok && (name != "" || addr == inherited) {
+		return nil
+	}
+	if _, ok, err := socket.UnixPath(addr); ok {
+		return err
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("listen address %q: want host:port, as in 127.0.0.1:8000, [::1]:8000 or :8000; unix:PATH; %s or %s:NAME", addr, inherited, inherited)
+	}
+	return nil
+}
+
+// openListeners opens those of Config.Listen, in that order.
+func (s *Server) openListeners() error {
+	left := slices.Clone(s.config.Inherited)
+	for _, addr := range s.config.Listen {
+		name, ok := inheritedName(addr)
+		if !ok {
+			if err := s.admitFrom(s.poller.Listen(addr, s.reception(addr))); err != nil {
+				return err
+			}
+			continue
+		}
+		found := false
+		for i, f := range left {
+			if f == nil || name != "" && f.Name() != name {
+				continue
+			}
+			found = true
+			left[i] = nil
+			if err := s.admitFrom(s.inherit(f)); err != nil {
+				return err
+			}
+		}
+		if !found {
+			return fmt.Errorf("listen address %q: %w", addr, ErrNotInherited)
+		}
+	}
+	return nil
+}
+
+// inherit goes on with a socket of Config.Inherited.
+func (s *Server) inherit(f *os.File) (*poller.Listener, error) {
+	fd, err := socket.Inherit(f)
+	if err != nil {
+		return nil, fmt.Errorf("inherited socket: %w", err)
+	}
+	_ = f.Close()
+	return s.poller.ListenOn(fd, s.reception(inherited+":"+f.Name()))
+}
+
+// admitFrom takes l among the listeners.
+func (s *Server) admitFrom(l *poller.Listener, err error) error {
+	if err != nil {
+		return err
+	}
+	all := append(slices.Clone(*s.listeners.Load()), l)
+	s.listeners.Store(&all)
+	if _, tcp := l.Addr().(*net.TCPAddr); !tcp || s.config.UserTimeout < 0 {
+		return nil
+	}
+	err = l.SetUserTimeout(s.config.UserTimeout)
+	if errors.Is(err, syscall.EOPNOTSUPP) { // an inherited socket may be one of Multipath TCP
+		s.config.Log.Warn("this listener's connections cannot have a TCP user timeout", "listener", l.Addr().String(), "err", err)
+		return nil
+	}
+	return err
+}
+
+// Addrs are the addresses the server listens on, in the order of Config.Listen: a
+// *net.TCPAddr or *net.UnixAddr each.
+func (s *Server) Addrs() []net.Addr {
+	var addrs []net.Addr
+	for _, l := range *s.listeners.Load() {
+		addrs = append(addrs, l.Addr())
+	}
+	return addrs
+}
