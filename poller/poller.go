@@ -135,11 +135,15 @@ func (p *Poller) newWorker() *Worker {
 // on; h.Ready may run at once. r must be new. After an error h was not and will not
 // be called, r cannot be used again, and fd is still the caller's.
 func (p *Poller) Register(r *Registration, fd int, h Handler) error {
+	return p.register(r, fd, h, p.reactors[p.turn.Add(1)%uint32(len(p.reactors))])
+}
+
+func (p *Poller) register(r *Registration, fd int, h Handler, re *reactor) error {
 	if p.closed.Load() {
 		return ErrClosed
 	}
 	r.handler = h
-	r.reactor = p.reactors[p.turn.Add(1)%uint32(len(p.reactors))]
+	r.reactor = re
 	r.fd = int32(fd)
 	// Held until it is certain that the descriptor is in epoll: netpoll publishes the
 	// callback before, and a stale event for this number must not run the handler.

@@ -185,6 +185,7 @@ func (s *Server) release() {
 		_ = s.awaitEmpty(context.Background())
 	}
 	s.sweeper.close()
+	s.pulse.close()
 	if s.hub != nil {
 		s.hub.Close()
 	}

@@ -17,6 +17,7 @@ import (
 type sweeper struct {
 	stop chan struct{}
 	done chan struct{}
+	beat chan struct{} // taken from as long as the sweeper works
 
 	sweeps atomic.Uint64
 	swept  atomic.Uint64 // connections
@@ -26,7 +27,7 @@ type sweeper struct {
 const sweepsPerDeadline = 4
 
 func (w *sweeper) start(s *Server) {
-	w.stop, w.done = make(chan struct{}), make(chan struct{})
+	w.stop, w.done, w.beat = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go w.run(s)
 }
 
@@ -63,6 +64,7 @@ func (w *sweeper) run(s *Server) {
 				<-s.memory.collecting
 			}
 			return
+		case <-w.beat:
 		case <-s.memory.collecting:
 			s.memory.collected(time.Now())
 		case <-alarm:

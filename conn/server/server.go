@@ -45,6 +45,7 @@ type Server struct {
 	clients   clients
 	memory    *memory
 	sweeper   sweeper
+	pulse     pulse
 	shedder   *shedder
 	summary   *summary
 	draining  atomic.Bool   // Shutdown or Close has begun

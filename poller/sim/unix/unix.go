@@ -82,6 +82,8 @@ func IoctlGetInt(fd int, _ uint) (int, error) {
 
 func CloseOnExec(int) {}
 
+func Eventfd(uint, int) (int, error) { return kernel.K.NewCounter(), nil }
+
 func FcntlInt(uintptr, int, int) (int, error) { return -1, unix.ENOSYS }
 
 func Getrlimit(int, *Rlimit) error { return unix.ENOSYS }
