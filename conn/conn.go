@@ -121,7 +121,7 @@ func (c *Conn) enter(to State) {
 }
 
 // PeerAddr asks the kernel for the peer's address. It is the zero AddrPort when
-// the connection has ended.
+// the connection has ended, and behind a unix socket.
 func (c *Conn) PeerAddr() netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -121,8 +121,9 @@ func (g *Group) Sample(why Reason) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// address is for the log. The kernel forgets a peer that has reset the connection.
-func address(peer netip.AddrPort) string {
+// Address is a peer's address for the log: "unknown" when it has none, as behind a unix
+// socket, or the kernel has forgotten it, as after a reset.
+func Address(peer netip.AddrPort) string {
 	if !peer.IsValid() {
 		return "unknown"
 	}
@@ -137,7 +138,7 @@ func (c *Conn) gone(why Reason, seated bool, peer netip.AddrPort) {
 		g.samples[why].Store(&p)
 	}
 	if g.debug() {
-		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", address(peer))
+		g.Log.Debug("connection ended", "reason", why.String(), "code", int(c.code), "peer", Address(peer))
 	}
 	g.Gone(c, seated)
 }
@@ -156,5 +157,5 @@ func (c *Conn) logPanic(v any) {
 		peer = c.PeerAddr()
 	}
 	c.group.Log.Error("handler panicked; its connection is closed",
-		"panic", v, "peer", address(peer), "stack", string(debug.Stack()))
+		"panic", v, "peer", Address(peer), "stack", string(debug.Stack()))
 }

@@ -30,7 +30,7 @@ type Client struct {
 	br *bufio.Reader
 }
 
-// Connect opens a TCP connection without saying anything.
+// Connect opens a connection without saying anything, TCP or to "unix:PATH".
 func Connect(t testing.TB, addr string) *Client {
 	t.Helper()
 	return connect(t, addr, net.Dialer{Timeout: Patience})
@@ -44,7 +44,11 @@ func ConnectFrom(t testing.TB, source, addr string) *Client {
 
 func connect(t testing.TB, addr string, d net.Dialer) *Client {
 	t.Helper()
-	nc, err := d.Dial("tcp", addr)
+	network := "tcp"
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	nc, err := d.Dial(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +81,9 @@ func DialNarrow(t testing.TB, addr, path string, receive int) *Client {
 
 func (c *Client) upgrade(addr, path string, headers ...string) *Client {
 	c.t.Helper()
+	if strings.HasPrefix(addr, "unix:") {
+		addr = "localhost"
+	}
 	c.Raw([]byte(Request(addr, path, headers...)))
 	c.Accepted()
 	return c

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -32,7 +33,9 @@ func inheritedName(addr string) (name string, ok bool) {
 }
 
 func checkAddress(addr string) error {
-	if name, ok := inheritedName(addr); ok && (name != "" || addr == inherited) {
+	if name, ok := inheritedName(addr); ok && name == "" && addr != inherited {
+		return fmt.Errorf("listen address %q: want %s for all inherited sockets, or a name behind the colon", addr, inherited)
+	} else if ok {
 		return nil
 	}
 	if _, ok, err := socket.UnixPath(addr); ok {
@@ -71,10 +74,24 @@ func (s *Server) openListeners() error {
 			}
 		}
 		if !found {
-			return fmt.Errorf("listen address %q: %w", addr, ErrNotInherited)
+			return fmt.Errorf("listen address %q: %w; there %s", addr, ErrNotInherited, names(left))
 		}
 	}
 	return nil
+}
+
+// names tells what sockets there are.
+func names(files []*os.File) string {
+	var all []string
+	for _, f := range files {
+		if f != nil {
+			all = append(all, strconv.Quote(f.Name()))
+		}
+	}
+	if all == nil {
+		return "are none that could be taken"
+	}
+	return "are " + strings.Join(all, ", ")
 }
 
 // inherit goes on with a socket of Config.Inherited.
@@ -98,7 +115,7 @@ func (s *Server) admitFrom(l *poller.Listener, err error) error {
 		return nil
 	}
 	err = l.SetUserTimeout(s.config.UserTimeout)
-	if errors.Is(err, syscall.EOPNOTSUPP) { // an inherited socket may be one of Multipath TCP
+	if errors.Is(err, syscall.ENOPROTOOPT) || errors.Is(err, syscall.EOPNOTSUPP) { // an inherited socket may be one of Multipath TCP
 		s.config.Log.Warn("this listener's connections cannot have a TCP user timeout", "listener", l.Addr().String(), "err", err)
 		return nil
 	}

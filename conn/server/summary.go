@@ -58,14 +58,14 @@ func (m *summary) tell(s conn.Slow) {
 	if !peer.IsValid() {
 		peer = s.Peer
 	}
-	attrs := []any{"peer", peer.String(), "queued-frames", s.Frames, "queued-bytes", s.Bytes}
+	attrs := []any{"peer", conn.Address(peer), "queued-frames", s.Frames, "queued-bytes", s.Bytes}
 	switch s.What {
 	case conn.Lagging:
 		log.Warn("slow consumer: its queue is full, the newest frames are dropped", attrs...)
 	case conn.CutOff:
 		log.Warn("slow consumer: its queue is full, it is closed", attrs...)
 	case conn.CaughtUp:
-		log.Info("slow consumer has caught up", "peer", peer.String(), "dropped", s.Dropped)
+		log.Info("slow consumer has caught up", "peer", conn.Address(peer), "dropped", s.Dropped)
 	}
 }
 
@@ -86,7 +86,7 @@ func (m *summary) log(now time.Time) {
 		if n > m.ended[r] {
 			attrs := []any{"reason", r.String(), "connections", n - m.ended[r]}
 			if peer := g.Sample(r); peer.IsValid() {
-				attrs = append(attrs, "one-of-them", peer.String())
+				attrs = append(attrs, "one-of-them", conn.Address(peer))
 			}
 			log.Warn("connections were ended in the last seconds", attrs...)
 			m.ended[r] = n
