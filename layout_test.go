@@ -82,6 +82,7 @@ var homes = []home{
 	{"github.com/goccy/go-yaml", []string{"bench/scenario", "cmd/roost"}, "a load can be described in a file, and so can the flags of a server"},
 	{"github.com/alecthomas/kong", []string{"cmd"}, "packages take a Config, flags belong to a program"},
 	{"github.com/alecthomas/units", []string{"cmd"}, "packages take plain numbers, a program reads KiB"},
+	{"github.com/coreos/go-systemd", []string{"cmd"}, "a program talks to its service manager, packages do not know of one"},
 	{"github.com/vbauerster/mpb", []string{"cmd"}, "a progress bar belongs to a program"},
 	{"github.com/HdrHistogram", []string{"bench"}, "only the load generator measures latency"},
 	{"go.uber.org/goleak", []string{"conn/conntest"}, "only tests look for leaks"},

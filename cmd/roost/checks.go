@@ -201,7 +201,7 @@ func (e *examination) migration() {
 	if errors.Is(err, fs.ErrNotExist) {
 		return // older kernels reset them
 	}
-	c := check{Name: name, Why: "1 lets a process that restarts beside its successor on the same port lose no connection that waits for accept"}
+	c := check{Name: name, Why: "with --reuseport, 1 gives what an old server leaves unaccepted to the new one; with 0 some clients connect a second later"}
 	if err == nil {
 		c.Verdict = note
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/alecthomas/units"
 
 	"roost/conn"
+	"roost/conn/frame"
 	"roost/conn/server"
 )
 
@@ -26,12 +28,13 @@ import (
 type flags struct {
 	fileFlag
 
-	Listen   []string `group:"Service" default:":8000" placeholder:"HOST:PORT" help:"Addresses to listen on. ':8000' is every address, IPv4 and IPv6; port 0 lets the system choose. Repeat or separate with commas."`
-	Path     string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
-	Handler  choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client; echo returns it to its sender; push takes none and closes with status 1008; for programs that embed the package and publish themselves."`
-	Static   string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page: all of it, with listings of folders that have no index.html, and hidden files too."`
-	Origins  []string `group:"Service" reload:"" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
-	Subprots []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
+	Listen    []string `group:"Service" default:":8000" placeholder:"ADDRESS" help:"Addresses to listen on. HOST:PORT, where ':8000' is every address, IPv4 and IPv6, and port 0 lets the system choose; unix:PATH for a unix socket; systemd for the sockets of a systemd socket unit, systemd:NAME for those with this FileDescriptorName=. Repeat or separate with commas."`
+	ReusePort bool     `group:"Service" name:"reuseport" help:"Share the TCP ports with other processes of the same user that do the same: a new server starts beside the old one, which then drains. A second server that starts by mistake is not noticed."`
+	Path      string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
+	Handler   choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client; echo returns it to its sender; push takes none and closes with status 1008; for programs that embed the package and publish themselves."`
+	Static    string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page: all of it, with listings of folders that have no index.html, and hidden files too."`
+	Origins   []string `group:"Service" reload:"" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
+	Subprots  []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
 
 	MaxConns        count    `group:"Connections" reload:"" default:"0" placeholder:"N" help:"WebSocket connections served at once; more are answered with 503. 0 means no limit: when descriptors run out, clients wait until one comes free."`
 	MaxConnsPerIP   count    `group:"Connections" reload:"" name:"max-conns-per-ip" default:"0" placeholder:"N" help:"Connections from one IPv4 address or IPv6 /64 network at once; more are answered with 503. 0 means no limit."`
@@ -61,7 +64,11 @@ type flags struct {
 	IdleTimeout      duration `group:"Time" default:"0" placeholder:"TIME" help:"Close clients that send no message for this long; pongs do not count. 0 means never."`
 	CloseTimeout     duration `group:"Time" default:"5s" placeholder:"TIME" help:"How long a client may take to answer a close frame. 0 means for ever."`
 	UserTimeout      duration `group:"Time" name:"tcp-user-timeout" default:"30s" placeholder:"TIME" help:"How long what was sent may stay unacknowledged, or wait for a client that takes nothing, before the system gives the client up. 0 means the system's own, about 15 minutes."`
-	ShutdownTimeout  duration `group:"Time" default:"30s" placeholder:"TIME" help:"How long to wait for clients after SIGTERM or SIGINT; a second signal ends at once. 0 means without limit."`
+
+	DrainDelay      duration `group:"Stopping" default:"0" placeholder:"TIME" help:"How long to go on accepting after SIGTERM or SIGINT, while the server says that it is not ready, so that load balancers notice. 0 means not at all."`
+	DrainTime       duration `group:"Stopping" default:"0" placeholder:"TIME" help:"Over how long clients are closed after that, evenly, one by one; the others are served meanwhile. 0 means that all are closed at once."`
+	DrainCode       count    `group:"Stopping" default:"1001" placeholder:"N" help:"Status with which they are closed: 1001 is going away, 1012 service restart; any that a server may send. 0 means 1001."`
+	ShutdownTimeout duration `group:"Stopping" default:"30s" placeholder:"TIME" help:"How long to wait for clients' answers after that; a second signal ends at once. 0 means without limit."`
 
 	LogLevel  choice `group:"Log" reload:"" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
 	LogFormat choice `group:"Log" default:"text" placeholder:"text|json" help:"Format of the log on standard error."`
@@ -94,6 +101,7 @@ func (f *flags) faults() (errs []error) {
 func (f *flags) config() server.Config {
 	return server.Config{
 		Listen:               f.Listen,
+		ReusePort:            f.ReusePort,
 		Handler:              f.handler(),
 		Path:                 f.Path,
 		Subprotocols:         f.Subprots,
@@ -117,6 +125,9 @@ func (f *flags) config() server.Config {
 		IdleTimeout:          f.IdleTimeout.n,
 		CloseTimeout:         orOff(f.CloseTimeout.n),
 		UserTimeout:          orOff(f.UserTimeout.n),
+		DrainDelay:           f.DrainDelay.n,
+		DrainTime:            f.DrainTime.n,
+		DrainCode:            frame.StatusCode(min(f.DrainCode.n, math.MaxUint16)),
 	}
 }
 

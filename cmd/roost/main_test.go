@@ -22,7 +22,12 @@ import (
 	"roost/conn/server"
 )
 
-func TestMain(m *testing.M) { conntest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(activatedEnv) != "" {
+		os.Exit(activated())
+	}
+	conntest.Main(m)
+}
 
 // command is a run of the command inside the test.
 type command struct {
@@ -35,16 +40,22 @@ type command struct {
 // execute runs the command on a free port and waits until it listens.
 func execute(t *testing.T, args ...string) *command {
 	t.Helper()
+	return executeOn(t, "127.0.0.1:0", args...)
+}
+
+// executeOn is execute for an address of any kind, the first that is listened on.
+func executeOn(t *testing.T, listen string, args ...string) *command {
+	t.Helper()
 	r, w := io.Pipe()
 	c := &command{signals: make(chan os.Signal, 2), code: make(chan int, 1), log: make(chan string, 1000)}
 	go func() {
-		code := run(append([]string{"--listen", "127.0.0.1:0"}, args...), io.Discard, w, c.signals)
+		code := run(append([]string{"--listen", listen}, args...), io.Discard, w, c.signals)
 		_ = w.Close()
 		c.code <- code
 	}()
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		if m := regexp.MustCompile(`http://([0-9.:]+)/`).FindStringSubmatch(lines.Text()); m != nil {
+		if m := regexp.MustCompile(`(?:http://|(?:url="))((?:[0-9.:]+|unix:[^ ]+))`).FindStringSubmatch(lines.Text()); m != nil {
 			c.addr = m[1]
 			break
 		}
@@ -131,7 +142,8 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 	code := run([]string{"--workers=x", "--handler=talk", "--max-message=-3", "--slow-consumer=wait", "--path=ws",
 		"--static=/no/such/folder", "--listen=nowhere", "--log-level=loud", "--origins=a b",
 		"--trusted-proxies=nobody", "--max-memory=1KiB", "--accept-rate=2000000", "--max-conns-per-ip=some", "--message-rate=1s",
-		"--max-handshakes=-1", "--accept-rate-per-ip=x", "--write-queue-total=1KiB", "--read-buffer-total=much", "--tcp-user-timeout=1ms"}, io.Discard, &stderr, nil)
+		"--max-handshakes=-1", "--accept-rate-per-ip=x", "--write-queue-total=1KiB", "--read-buffer-total=much", "--tcp-user-timeout=1ms",
+		"--drain-time=25h", "--drain-delay=later", "--drain-code=1005", "--listen=unix:"}, io.Discard, &stderr, nil)
 	if code != exitUsage {
 		t.Errorf("exit code %d, want 2", code)
 	}
@@ -143,6 +155,7 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 		"write queue total: 1024", "--read-buffer-total: \"much\" is not a size", "TCP user timeout: 1ms",
 		"trusted proxy \"nobody\"", "max memory: 1024", "accept rate: 2000000", "--max-conns-per-ip: \"some\"", "--message-rate: \"1s\"",
 		"--max-handshakes: \"-1\"", "--accept-rate-per-ip: \"x\"", "--slow-consumer", "path", "--static", "--log-level", "origin", "nowhere",
+		"drain time: 25h", "--drain-delay: \"later\"", "status 1005", "\"unix:\"",
 	} {
 		if !strings.Contains(stderr.String(), part) {
 			t.Errorf("not reported: %s", part)
@@ -186,7 +199,7 @@ func TestHelp(t *testing.T) {
 		"accept-rate", "accept-rate-per-ip", "message-rate", "max-handshakes", "max-memory", "trusted-proxies", "reactors", "workers",
 		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",
 		"read-buffer-total", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
-		"tcp-user-timeout", "shutdown-timeout", "origins", "subprotocols", "log-level", "log-format"} {
+		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "log-level", "log-format"} {
 		from := strings.Index(help, "--"+name+"=")
 		if from < 0 {
 			t.Errorf("--%s is missing", name)

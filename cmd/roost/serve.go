@@ -32,8 +32,10 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 	}
 	f.limitMemory()
 
+	systemd := newSystemd(log)
 	config := f.config()
 	config.Log = log
+	config.Inherited = inherited(log, f.Listen)
 	var srv *server.Server
 	config.HTTP = f.pages(func() int { return srv.Clients() })
 	srv, err := server.New(config)
@@ -44,9 +46,11 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 		log.Error("cannot start", "err", err, "remedy", remedy(err))
 		return exitFailure
 	}
+	defer systemd.attend(srv)()
 	settings := srv.Settings()
 	log.Info("roost is listening", "url", url(srv, f.Path), "handler", string(f.Handler),
 		"reactors", settings.Reactors, "workers", settings.Workers, "descriptors", descriptors)
+	systemd.ready()
 
 	settled := reloader{line: line, log: log, level: level, srv: srv}
 	for {
@@ -57,10 +61,12 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 			return exitFailure
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
+				systemd.reloading()
 				settled.reload()
+				systemd.ready()
 				continue
 			}
-			return stop(log, f, srv, sig, signals)
+			return stop(log, f, srv, systemd, sig, signals)
 		}
 	}
 }
@@ -85,14 +91,16 @@ func (f *flags) limitMemory() {
 }
 
 // stop shuts down gracefully, or at once on a second signal.
-func stop(log *slog.Logger, f *flags, srv *server.Server, sig os.Signal, signals <-chan os.Signal) int {
-	log.Info("stopping; a second signal ends at once", "signal", sig.String(),
-		"clients", srv.Clients(), "timeout", f.ShutdownTimeout.n)
+func stop(log *slog.Logger, f *flags, srv *server.Server, systemd *systemd, sig os.Signal, signals <-chan os.Signal) int {
+	limit := f.ShutdownTimeout.n
 	ctx, cancel := context.WithCancel(context.Background())
-	if f.ShutdownTimeout.n > 0 {
-		ctx, cancel = context.WithTimeout(context.Background(), f.ShutdownTimeout.n)
+	if limit > 0 {
+		limit += f.DrainDelay.n + f.DrainTime.n
+		ctx, cancel = context.WithTimeout(context.Background(), limit)
 	}
 	defer cancel()
+	log.Info("stopping; a second signal ends at once", "signal", sig.String(), "clients", srv.Clients(), "timeout", limit)
+	systemd.stopping(limit)
 	done := make(chan error, 1)
 	go func() { done <- srv.Shutdown(ctx) }()
 	var err error
@@ -164,9 +172,15 @@ func url(srv *server.Server, path string) string {
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another process listens there: stop it, or choose another port with --listen"
+		return "another process listens there: stop it, choose another address with --listen, or start both with --reuseport to share a port"
 	case errors.Is(err, syscall.EACCES):
-		return "ports below 1024 need privileges: choose another with --listen, or grant CAP_NET_BIND_SERVICE"
+		return "ports below 1024 need privileges: choose another with --listen, or grant CAP_NET_BIND_SERVICE; a unix socket needs a folder that this user may write to"
+	case errors.Is(err, syscall.ENOTSOCK):
+		return "remove the file if nobody needs it, or choose another path with --listen"
+	case errors.Is(err, server.ErrNotInherited):
+		return "start it by a systemd socket unit, whose FileDescriptorName= is the NAME in systemd:NAME, or give an address with --listen"
+	case errors.Is(err, socket.ErrNotListening):
+		return "the socket unit must have ListenStream= and Accept=no, and nothing else"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "this machine has no such address: choose another with --listen"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
