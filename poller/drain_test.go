@@ -68,7 +68,7 @@ func TestDrainAcceptsTheBacklog(t *testing.T) {
 				if conns[i], err = net.Dial(l.Addr().Network(), l.Addr().String()); err != nil {
 					t.Fatal(err)
 				}
-				defer conns[i].Close()
+				t.Cleanup(func() { _ = conns[i].Close() })
 			}
 			done := make(chan struct{})
 			go func() {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -138,7 +139,9 @@ func TestUnixSocket(t *testing.T) {
 	client.ExpectText("hello")
 	client.Raw(conntest.CloseFrame(1000, ""))
 	client.Closed()
-	over := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+	over := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
 	res, err := over.Get("http://localhost/")
 	if err != nil {
 		t.Fatal(err)
@@ -204,12 +207,12 @@ func TestSocketActivation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer listener.Close()
+		t.Cleanup(func() { _ = listener.Close() })
 		f, err := listener.(interface{ File() (*os.File, error) }).File()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		t.Cleanup(func() { _ = f.Close() })
 		files = append(files, f)
 		addrs = append(addrs, strings.TrimPrefix(l.network+":", "tcp:")+listener.Addr().String())
 	}

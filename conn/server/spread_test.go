@@ -32,7 +32,7 @@ func TestPhasesLeaveRoom(t *testing.T) {
 		if c.deadline != 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, c.deadline)
-			defer cancel()
+			t.Cleanup(cancel)
 		}
 		// The deadline comes nearer while the test runs.
 		near := func(got, want time.Duration) bool { return got <= want && got > want-10*time.Minute && got >= 0 }

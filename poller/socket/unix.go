@@ -49,8 +49,14 @@ type UnixFile struct {
 // until then no other file can have the same inode. What has connected waits in the
 // backlog, and nobody else can connect.
 func (f *UnixFile) Remove() error {
-	if now, err := os.Lstat(f.path); err != nil || !os.SameFile(now, f.info) {
-		return nil // it is gone, or not ours
+	now, err := os.Lstat(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !os.SameFile(now, f.info):
+		return nil
 	}
 	return os.Remove(f.path)
 }
