@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"roost/conn/machine"
 )
 
 // verdict is what a check comes to.
@@ -33,15 +35,15 @@ type check struct {
 
 // examination runs all checks of one machine against one need.
 type examination struct {
-	machine
+	machine.Machine
 	need
 	checks []check
 }
 
 // examine returns the checks in the order in which faults have to be mended: a
 // descriptor limit cannot be set beyond fs.nr_open.
-func examine(m machine, n need) []check {
-	e := &examination{machine: m, need: n}
+func examine(m machine.Machine, n need) []check {
+	e := &examination{Machine: m, need: n}
 	e.sysctlCheck("fs.nr_open", n.Descriptors, "the highest limit of descriptors that a process can be given")
 	e.fileMax()
 	e.descriptors()
@@ -81,7 +83,7 @@ func (e *examination) add(c check, now, needed int64, err error) *check {
 
 // sysctlCheck is a setting of one number that has to be needed at least.
 func (e *examination) sysctlCheck(name string, needed int64, why string) {
-	now, err := e.sysctl(name)
+	now, err := e.Sysctl(name)
 	e.add(check{Name: name, Why: why, Do: set(name, needed), Keep: keep(name, needed)}, now, needed, err)
 }
 
@@ -104,9 +106,9 @@ func quoted(values []int64) string {
 // fileMax counts what the whole machine has open, proc_sys_fs(5).
 func (e *examination) fileMax() {
 	const name = "fs.file-max"
-	now, err := e.sysctl(name)
+	now, err := e.Sysctl(name)
 	needed, why := e.Descriptors, "files that the whole machine may have open"
-	if open, err := e.sysctl("fs.file-nr"); err == nil {
+	if open, err := e.Sysctl("fs.file-nr"); err == nil {
 		needed += open
 		why += fmt.Sprintf("; %s are", grouped(open))
 	}
@@ -116,7 +118,7 @@ func (e *examination) fileMax() {
 // descriptors are the limits of this process, which a server started from the
 // same shell would have. Go raises the soft one as soon as it starts.
 func (e *examination) descriptors() {
-	soft, hard, err := e.descriptorLimits()
+	soft, hard, err := e.DescriptorLimits()
 	change := check{
 		Do: []string{fmt.Sprintf("ulimit -n %d   # in the shell that starts roost", e.Descriptors)},
 		Keep: []string{
@@ -136,7 +138,7 @@ func (e *examination) descriptors() {
 
 // memory compares with what is free: no setting helps there.
 func (e *examination) memory() {
-	now, err := e.availableMemory()
+	now, err := e.AvailableMemory()
 	e.add(check{
 		Name: "memory available", Unit: "bytes",
 		Why: "for the process, the kernel's sockets, and one broadcast on its way",
@@ -146,7 +148,7 @@ func (e *examination) memory() {
 
 // controlGroup limits a container, or a service: kernel memory counts too.
 func (e *examination) controlGroup() {
-	limit, file, err := e.memoryLimit()
+	limit, file, err := e.MemoryLimit()
 	needed := e.need.memory()
 	e.add(check{
 		Name: "control group's memory", Unit: "bytes",
@@ -164,7 +166,7 @@ func (e *examination) controlGroup() {
 func (e *examination) tcpMemory() {
 	const name = "net.ipv4.tcp_mem"
 	var now int64
-	all, err := e.numbers("proc/sys/net/ipv4/tcp_mem", 3)
+	all, err := e.Numbers("proc/sys/net/ipv4/tcp_mem", 3)
 	if err == nil {
 		now = all[1]
 	}
@@ -180,14 +182,14 @@ func (e *examination) tcpMemory() {
 // machine whose firewall allows everything. Where it is not loaded, nothing does.
 func (e *examination) connectionTracking() {
 	const name = "net.netfilter.nf_conntrack_max"
-	if _, err := fs.Stat(e.root, "proc/sys/net/netfilter/nf_conntrack_max"); err != nil {
+	if _, err := fs.Stat(e.Root, "proc/sys/net/netfilter/nf_conntrack_max"); err != nil {
 		c := e.add(check{Name: name, Verdict: fine, Why: "connection tracking is not loaded"}, 0, 0, nil)
 		c.Now, c.Needed = nil, nil
 		return
 	}
-	now, err := e.sysctl(name)
+	now, err := e.Sysctl(name)
 	needed, why := e.Conns, "connections that the firewall keeps track of"
-	if tracked, err := e.sysctl("net.netfilter.nf_conntrack_count"); err == nil {
+	if tracked, err := e.Sysctl("net.netfilter.nf_conntrack_count"); err == nil {
 		needed += tracked
 	}
 	e.add(check{Name: name, Why: why, Do: set(name, needed), Keep: keep(name, needed)}, now, needed, err)
@@ -197,7 +199,7 @@ func (e *examination) connectionTracking() {
 // which closes while another process listens on the same port (Linux 5.14, ip-sysctl).
 func (e *examination) migration() {
 	const name = "net.ipv4.tcp_migrate_req"
-	now, err := e.sysctl(name)
+	now, err := e.Sysctl(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return // older kernels reset them
 	}
@@ -214,7 +216,7 @@ func (e *examination) migration() {
 
 // localPortRange bounds clients, not the server.
 func (e *examination) localPortRange() {
-	now, err := e.localPorts()
+	now, err := e.LocalPorts()
 	c := check{Name: "net.ipv4.ip_local_port_range", Unit: "ports"}
 	if err == nil {
 		c.Verdict = note

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"roost/conn/machine"
 )
 
 // doctorFlags are those of the doctor command.
@@ -39,7 +41,7 @@ func connsFaults(conns count) []error {
 const maxConns = 1 << 30
 
 // runDoctor is the doctor command.
-func runDoctor(f *doctorFlags, m machine, stdout, stderr io.Writer) int {
+func runDoctor(f *doctorFlags, m machine.Machine, stdout, stderr io.Writer) int {
 	n := needs(m, int64(f.Conns.n))
 	checks := examine(m, n)
 	var err error
@@ -107,10 +109,10 @@ func writeChecks(w io.Writer, n need, checks []check) error {
 
 // writeSysctls prints sysctl.d(5). A value that is large enough is written as it is,
 // so that the next start has it too, whoever has set it.
-func writeSysctls(w io.Writer, m machine, n need, checks []check) error {
+func writeSysctls(w io.Writer, m machine.Machine, n need, checks []check) error {
 	_, err := fmt.Fprintf(w, "# For %s connections, by 'roost doctor'. The next start of the machine reads this in /etc/sysctl.d.\n", grouped(n.Conns))
 	for _, c := range checks {
-		current, unread := m.text("proc/sys/" + strings.ReplaceAll(c.Name, ".", "/"))
+		current, unread := m.Text("proc/sys/" + strings.ReplaceAll(c.Name, ".", "/"))
 		value := strings.Join(strings.Fields(current), " ")
 		if len(c.Do) > 0 {
 			value, _ = strings.CutPrefix(c.Do[0], "sysctl -w "+c.Name+"=")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"roost/conn/machine"
 )
 
 // files is a machine made of file names and their contents.
@@ -51,71 +53,17 @@ func (f files) with(changed files) files {
 	return all
 }
 
-func (f files) machine() machine {
+func (f files) machine() machine.Machine {
 	tree := fstest.MapFS{}
 	for name, text := range f {
 		tree[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	return machine{tree}
-}
-
-func TestMemoryLimit(t *testing.T) {
-	v1 := files{"proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n", "sys/fs/cgroup/cgroup.controllers": "", "sys/fs/cgroup/user.slice/memory.max": ""}
-	for _, c := range []struct {
-		name  string
-		files files
-		limit int64
-		file  string
-	}{
-		{"version 2 without a limit", nil, unlimited, ""},
-		{"version 2, own group", files{"sys/fs/cgroup/user.slice/session-1.scope/memory.max": "1000000\n"}, 1_000_000, "/sys/fs/cgroup/user.slice/session-1.scope/memory.max"},
-		{"version 2, a group above", files{"sys/fs/cgroup/user.slice/memory.max": "500000\n", "sys/fs/cgroup/user.slice/session-1.scope/memory.max": "1000000\n"}, 500_000, "/sys/fs/cgroup/user.slice/memory.max"},
-		{"version 2, in a namespace", files{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "700000\n"}, 700_000, "/sys/fs/cgroup/memory.max"},
-		{"version 2 beside version 1", files{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/unified/a/memory.max": "600000\n"}, 600_000, "/sys/fs/cgroup/unified/a/memory.max"},
-		{"version 1", v1.with(files{"sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes": "400000\n"}), 400_000, "/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes"},
-		{"version 1 in a container", v1.with(files{"sys/fs/cgroup/memory/memory.limit_in_bytes": "300000\n"}), 300_000, "/sys/fs/cgroup/memory/memory.limit_in_bytes"},
-		{"version 1 without a limit", v1.with(files{"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}), unlimited, ""},
-	} {
-		limit, file, err := roomy().with(c.files).machine().memoryLimit()
-		if limit != c.limit || file != c.file || err != nil {
-			t.Errorf("%s: %d in %q, %v; want %d in %q", c.name, limit, file, err, c.limit, c.file)
-		}
-	}
-	if _, _, err := (files{"proc/self/cgroup": "0::/\n"}).machine().memoryLimit(); err == nil {
-		t.Error("no error although no control group can be seen")
-	}
-}
-
-func TestMachineFaults(t *testing.T) {
-	for _, text := range []string{"", "\n", "many\n"} {
-		m := files{"proc/sys/fs/nr_open": text, "proc/sys/net/ipv4/ip_local_port_range": "1024" + text, "proc/self/limits": text, "proc/meminfo": text}.machine()
-		if n, err := m.sysctl("fs.nr_open"); err == nil {
-			t.Errorf("%q is read as %d", text, n)
-		}
-		if n, err := m.localPorts(); err == nil {
-			t.Errorf("half a port range is read as %d", n)
-		}
-		if _, n, err := m.descriptorLimits(); err == nil {
-			t.Errorf("%q is read as a limit of %d descriptors", text, n)
-		}
-		if n, err := m.availableMemory(); err == nil {
-			t.Errorf("%q is read as %d bytes", text, n)
-		}
-	}
+	return machine.Machine{Root: tree}
 }
 
 // TestThisMachine reads the files of a real kernel: their form is as assumed.
 func TestThisMachine(t *testing.T) {
-	m := thisMachine()
-	if _, hard, err := m.descriptorLimits(); hard < 1 || err != nil {
-		t.Errorf("%d descriptors, %v", hard, err)
-	}
-	if n, err := m.availableMemory(); n < 1 || err != nil {
-		t.Errorf("%d bytes available, %v", n, err)
-	}
-	if n, err := m.localPorts(); n < 1 || err != nil {
-		t.Errorf("%d ports, %v", n, err)
-	}
+	m := machine.This()
 	for _, c := range examine(m, needs(m, 1)) {
 		if c.Verdict == unknown && strings.Contains(c.Why, "not a number") {
 			t.Errorf("%s: %s", c.Name, c.Why)

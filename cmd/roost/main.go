@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"roost/conn/machine"
 )
 
 // Exit codes.
@@ -48,9 +50,9 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 	}
 	switch line.command {
 	case "plan":
-		return runPlan(&line.Plan, thisMachine(), stdout, stderr, signals)
+		return runPlan(&line.Plan, machine.This(), stdout, stderr, signals)
 	case "doctor":
-		return runDoctor(&line.Doctor, thisMachine(), stdout, stderr)
+		return runDoctor(&line.Doctor, machine.This(), stdout, stderr)
 	case "config":
 		return runConfig(line, stdout, stderr)
 	case "health":

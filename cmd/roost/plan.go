@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"roost/conn/machine"
 )
 
 // planFlags are those of the plan command.
@@ -80,7 +82,7 @@ type broadcastEstimate struct {
 }
 
 // runPlan is the plan command. A signal ends it.
-func runPlan(f *planFlags, m machine, stdout, stderr io.Writer, signals <-chan os.Signal) int {
+func runPlan(f *planFlags, m machine.Machine, stdout, stderr io.Writer, signals <-chan os.Signal) int {
 	p := newPlan(m, int64(f.Conns.n), f.PingInterval.n)
 	if f.Calibrate.n > 0 {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -114,11 +116,11 @@ func runPlan(f *planFlags, m machine, stdout, stderr io.Writer, signals <-chan o
 }
 
 // newPlan is the part of a plan that needs no calibration.
-func newPlan(m machine, conns int64, pingInterval time.Duration) *plan {
+func newPlan(m machine.Machine, conns int64, pingInterval time.Duration) *plan {
 	n := needs(m, conns)
 	p := &plan{
 		Conns:     conns,
-		UserBytes: n.User, UserPerConn: userBytesPerConn, UserSource: userSource,
+		UserBytes: n.User, UserPerConn: machine.UserBytesPerConn, UserSource: machine.UserSource,
 		KernelBytes: n.Kernel, KernelPerConn: n.kernelPerConn, KernelSource: "the sizes in /proc/slabinfo",
 		FlightBytes: n.Flight, MemoryBytes: n.memory(),
 		Descriptors:  n.Descriptors,
@@ -127,17 +129,17 @@ func newPlan(m machine, conns int64, pingInterval time.Duration) *plan {
 		Unknown:  []string{},
 	}
 	if n.slabsErr != nil {
-		p.KernelSource = "estimated from Linux 6.18, because of: " + n.slabsErr.Error()
+		p.KernelSource = machine.KernelEstimate + ", because of: " + n.slabsErr.Error()
 	}
-	if available, err := m.availableMemory(); p.unless("available memory", err) {
+	if available, err := m.AvailableMemory(); p.unless("available memory", err) {
 		p.AvailableBytes = &available
 	}
-	if _, hard, err := m.descriptorLimits(); p.unless("the descriptor limit", err) {
+	if _, hard, err := m.DescriptorLimits(); p.unless("the descriptor limit", err) {
 		p.DescriptorLimit = &hard
 		processes := shares(conns, max(1, hard-reserved))
 		p.LoadTest.Processes = &processes
 	}
-	if ports, err := m.localPorts(); p.unless("the local ports", err) && ports > 0 {
+	if ports, err := m.LocalPorts(); p.unless("the local ports", err) && ports > 0 {
 		least := shares(conns, ports)
 		p.LoadTest.PortsPerAddress, p.LoadTest.LeastAddresses = &ports, &least
 	}

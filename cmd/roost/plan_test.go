@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"roost/conn/machine"
 )
 
 // planned runs the command on a made-up machine.
@@ -118,12 +120,12 @@ func TestPlanIsHonest(t *testing.T) {
 }
 
 func TestTextOfNumbers(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", 1234567: "1,234,567", unlimited: "unlimited"} {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", 1234567: "1,234,567", machine.Unlimited: "unlimited"} {
 		if got := grouped(n); got != want {
 			t.Errorf("%d is written %q, want %q", n, got, want)
 		}
 	}
-	for n, want := range map[int64]string{1500: "2 kB", 270_000_000: "270 MB", 4_000_000_000: "4.0 GB", 24_000_000_000: "24 GB", unlimited: "unlimited"} {
+	for n, want := range map[int64]string{1500: "2 kB", 270_000_000: "270 MB", 4_000_000_000: "4.0 GB", 24_000_000_000: "24 GB", machine.Unlimited: "unlimited"} {
 		if got := inBytes(n); got != want {
 			t.Errorf("%d bytes are written %q, want %q", n, got, want)
 		}

@@ -8,11 +8,13 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"roost/conn/machine"
 )
 
 // grouped writes a count with a comma between thousands.
 func grouped(n int64) string {
-	if n == unlimited {
+	if n == machine.Unlimited {
 		return "unlimited"
 	}
 	digits := strconv.FormatInt(n, 10)
@@ -25,7 +27,7 @@ func grouped(n int64) string {
 // inBytes writes a size in the unit that leaves two or three digits.
 func inBytes(n int64) string {
 	switch {
-	case n == unlimited:
+	case n == machine.Unlimited:
 		return "unlimited"
 	case n >= 10_000_000_000:
 		return fmt.Sprintf("%.0f GB", float64(n)/1e9)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package machine
 
 import (
 	"errors"
@@ -14,26 +14,27 @@ import (
 	"strings"
 )
 
-// machine reads the settings and counters of a machine, proc(5) and sysfs(5). It
-// changes nothing.
-type machine struct {
-	root fs.FS // the machine's files, from / on
+// Machine reads the settings and counters of a machine, proc(5) and sysfs(5). It
+// changes nothing, and keeps nothing: every call reads.
+type Machine struct {
+	Root fs.FS // the machine's files, from / on
 }
 
-func thisMachine() machine { return machine{os.DirFS("/")} }
+// This is the machine, or the container, that the program runs on.
+func This() Machine { return Machine{os.DirFS("/")} }
 
-// unlimited stands for the absence of a limit.
-const unlimited = math.MaxInt64
+// Unlimited stands for the absence of a limit.
+const Unlimited = math.MaxInt64
 
-// text reads a file, whose name begins without a slash.
-func (m machine) text(name string) (string, error) {
-	b, err := fs.ReadFile(m.root, name)
+// Text reads a file, whose name begins without a slash.
+func (m Machine) Text(name string) (string, error) {
+	b, err := fs.ReadFile(m.Root, name)
 	return strings.TrimSpace(string(b)), err
 }
 
-// numbers reads a file that holds nothing but whole numbers, want of them or more.
-func (m machine) numbers(name string, want int) ([]int64, error) {
-	text, err := m.text(name)
+// Numbers reads a file that holds nothing but whole numbers, want of them or more.
+func (m Machine) Numbers(name string, want int) ([]int64, error) {
+	text, err := m.Text(name)
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +52,14 @@ func (m machine) numbers(name string, want int) ([]int64, error) {
 	return all, nil
 }
 
-// number reads a count; what does not fit in 64 bits, or says so, is unlimited.
+// number reads a count; what does not fit in 64 bits, or says so, is Unlimited.
 func number(field string) (int64, error) {
 	if field == "max" || field == "unlimited" {
-		return unlimited, nil
+		return Unlimited, nil
 	}
 	n, err := strconv.ParseInt(field, 10, 64)
 	if errors.Is(err, strconv.ErrRange) {
-		return unlimited, nil
+		return Unlimited, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a number", field)
@@ -66,19 +67,19 @@ func number(field string) (int64, error) {
 	return n, nil
 }
 
-// sysctl reads the first number of a setting such as fs.nr_open.
-func (m machine) sysctl(name string) (int64, error) {
-	all, err := m.numbers("proc/sys/"+strings.ReplaceAll(name, ".", "/"), 1)
+// Sysctl reads the first number of a setting such as fs.nr_open.
+func (m Machine) Sysctl(name string) (int64, error) {
+	all, err := m.Numbers("proc/sys/"+strings.ReplaceAll(name, ".", "/"), 1)
 	if err != nil {
 		return 0, err
 	}
 	return all[0], nil
 }
 
-// descriptorLimits are the soft and the hard limit of this process.
-func (m machine) descriptorLimits() (soft, hard int64, err error) {
+// DescriptorLimits are the soft and the hard limit of this process.
+func (m Machine) DescriptorLimits() (soft, hard int64, err error) {
 	const name = "proc/self/limits"
-	text, err := m.text(name)
+	text, err := m.Text(name)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -94,10 +95,10 @@ func (m machine) descriptorLimits() (soft, hard int64, err error) {
 	return 0, 0, fmt.Errorf("/%s has no line for open files", name)
 }
 
-// availableMemory is what processes can still have without swapping, in bytes.
-func (m machine) availableMemory() (int64, error) {
+// AvailableMemory is what processes can still have without swapping, in bytes.
+func (m Machine) AvailableMemory() (int64, error) {
 	const name = "proc/meminfo"
-	text, err := m.text(name)
+	text, err := m.Text(name)
 	if err != nil {
 		return 0, err
 	}
@@ -110,19 +111,19 @@ func (m machine) availableMemory() (int64, error) {
 	return 0, fmt.Errorf("/%s has no MemAvailable", name)
 }
 
-// localPorts is how many ports one address has for outgoing connections, ip(7).
-func (m machine) localPorts() (int64, error) {
-	all, err := m.numbers("proc/sys/net/ipv4/ip_local_port_range", 2)
+// LocalPorts is how many ports one address has for outgoing connections, ip(7).
+func (m Machine) LocalPorts() (int64, error) {
+	all, err := m.Numbers("proc/sys/net/ipv4/ip_local_port_range", 2)
 	if err != nil {
 		return 0, err
 	}
 	return max(0, all[1]-all[0]+1), nil
 }
 
-// slabs are the bytes one object takes in each of the kernel's caches, with its
+// Slabs are the bytes one object takes in each of the kernel's caches, with its
 // share of what is left over in their pages, slabinfo(5). Only root may read it.
-func (m machine) slabs() (map[string]float64, error) {
-	text, err := m.text("proc/slabinfo")
+func (m Machine) Slabs() (map[string]float64, error) {
+	text, err := m.Text("proc/slabinfo")
 	if err != nil {
 		return nil, err
 	}
@@ -141,23 +142,23 @@ func (m machine) slabs() (map[string]float64, error) {
 	return all, nil
 }
 
-// memoryLimit is the tightest memory limit of the control groups this process is
+// MemoryLimit is the tightest memory limit of the control groups this process is
 // in, versions 1 and 2, in bytes, and the file it was found in.
-func (m machine) memoryLimit() (limit int64, file string, err error) {
-	text, err := m.text("proc/self/cgroup")
+func (m Machine) MemoryLimit() (limit int64, file string, err error) {
+	text, err := m.Text("proc/self/cgroup")
 	if err != nil {
 		return 0, "", err
 	}
-	limit = unlimited
+	limit = Unlimited
 	mounted := false
 	try := func(mount, group, name string) {
-		if _, err := fs.Stat(m.root, mount); err != nil {
+		if _, err := fs.Stat(m.Root, mount); err != nil {
 			return
 		}
 		mounted = true
 		for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
 			at := path.Join(mount, dir, name)
-			if all, err := m.numbers(at, 1); err == nil && all[0] < limit {
+			if all, err := m.Numbers(at, 1); err == nil && all[0] < limit {
 				limit, file = all[0], "/"+at
 			}
 			if dir == "/" {
@@ -180,8 +181,8 @@ func (m machine) memoryLimit() (limit int64, file string, err error) {
 		return 0, "", errors.New("no control groups below /sys/fs/cgroup")
 	}
 	// Version 1 says "no limit" with the highest number of whole pages.
-	if limit > unlimited/2 {
-		limit, file = unlimited, ""
+	if limit > Unlimited/2 {
+		limit, file = Unlimited, ""
 	}
 	return limit, file, nil
 }
