@@ -5,7 +5,6 @@ package report_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"roost/bench/report"
+	"roost/conn/conntest/browser"
 )
 
 // plots are all figures that a run with everything has, by name.
@@ -25,7 +25,7 @@ var plots = []string{"percentiles", "heat", "latency", "handshakes", "connection
 // TestPageInBrowser opens the page in a real browser: light and dark, wide and
 // as narrow as a phone. With SCREENSHOTS=folder it keeps what it saw.
 func TestPageInBrowser(t *testing.T) {
-	ctx := startBrowser(t)
+	ctx := browser.Start(t)
 	rec := recording(60, 1)
 	rec.Result.Parts[1].Name = strings.Repeat("long", 30) // must break somewhere
 	rec.Result.Histograms[rec.Result.Parts[1].Name+".latency"] = rec.Result.Histograms["ask.latency"]
@@ -104,37 +104,4 @@ func screenshot(ctx context.Context, t *testing.T, name string) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// startBrowser starts chromium with a profile of its own, removed at the end. It
-// skips the test where there is none, unless ROOST_REQUIRE_BROWSER=1 makes that a failure.
-func startBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("ROOST_REQUIRE_BROWSER") == "1" {
-			t.Fatalf("ROOST_REQUIRE_BROWSER=1, but %v", err)
-		}
-		t.Skipf("no chromium to look at the page with: %v", err)
-	}
-	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true),
-		chromedp.Flag("disable-dev-shm-usage", true), // small in containers
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND"),
-	)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(func() {
-		if err := chromedp.Cancel(ctx); err != nil {
-			t.Log("closing chromium:", err)
-		}
-		cancel()
-		cancelAlloc()
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
-	}
-	return ctx
 }
