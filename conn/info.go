@@ -59,6 +59,17 @@ func (c *Conn) Age() time.Duration {
 // Idle is the time since the last message came, as exact as Group.Tick is frequent.
 func (c *Conn) Idle() time.Duration { return elapsed(c.group.now.Load(), c.spoke.Load()) }
 
+// RTT is the round-trip time to the peer, 0 when it is not known. It makes a system call.
+func (c *Conn) RTT() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.hasDescriptor() {
+		return 0
+	}
+	info, _ := socket.Info(c.reg.FD()) // an error leaves 0
+	return info.RTT
+}
+
 // CloseByOperator is Close for an operator who means the connection whose socket has
 // that cookie. It reports false, and does nothing, when this is not the one or it is
 // closing already.

@@ -186,3 +186,37 @@ func (m Machine) MemoryLimit() (limit int64, file string, err error) {
 	}
 	return limit, file, nil
 }
+
+// MemoryRoom is how much more memory processes can have, in bytes: what the machine
+// has available, or what is left in the control group with the tightest limit if that
+// is less. group says which it is. What the kernel would give back at once, the
+// page cache that nobody used lately, counts as room in both.
+func (m Machine) MemoryRoom() (room int64, group bool, err error) {
+	room, err = m.AvailableMemory()
+	limit, file, gerr := m.MemoryLimit()
+	if gerr != nil || limit == Unlimited {
+		return room, false, err
+	}
+	dir := strings.TrimPrefix(path.Dir(file), "/")
+	usage := "memory.current"
+	if path.Base(file) == "memory.limit_in_bytes" {
+		usage = "memory.usage_in_bytes"
+	}
+	used, gerr := m.Numbers(path.Join(dir, usage), 1)
+	if gerr != nil {
+		return room, false, err
+	}
+	left := limit - used[0]
+	if stat, serr := m.text(path.Join(dir, "memory.stat")); serr == nil {
+		for line := range strings.Lines(stat) {
+			if rest, ok := strings.CutPrefix(line, "inactive_file "); ok {
+				cache, _ := number(strings.TrimSpace(rest))
+				left += cache
+			}
+		}
+	}
+	if left = max(0, left); err != nil || left < room {
+		return left, true, nil
+	}
+	return room, false, nil
+}

@@ -125,3 +125,35 @@ func TestParts(t *testing.T) {
 		t.Errorf("without slabs %d bytes, want the estimates, 9", got)
 	}
 }
+
+func TestMemoryRoom(t *testing.T) {
+	const (
+		group = "sys/fs/cgroup/user.slice/"
+		old   = "sys/fs/cgroup/memory/a/"
+	)
+	available := files{"proc/meminfo": "MemAvailable:   1000 kB\n"}
+	v1 := files{"proc/self/cgroup": "4:memory:/a\n", "sys/fs/cgroup/user.slice/memory.max": "", old + "memory.limit_in_bytes": "900000\n"}
+	for _, c := range []struct {
+		name  string
+		files files
+		room  int64
+		group bool
+	}{
+		{"no limit", available, 1_024_000, false},
+		{"the group's is less", available.with(files{group + "memory.max": "500000\n"}), 500_000 - 123_456, true},
+		{"with a cache", available.with(files{group + "memory.max": "500000\n", group + "memory.stat": "anon 5\ninactive_file 1000\n"}), 501_000 - 123_456, true},
+		{"the machine's is less", available.with(files{group + "memory.max": "5000000\n"}), 1_024_000, false},
+		{"beyond the limit", available.with(files{group + "memory.max": "100000\n"}), 0, true},
+		{"version 1", available.with(v1).with(files{old + "memory.usage_in_bytes": "400000\n"}), 500_000, true},
+		{"version 1, usage unknown", available.with(v1), 1_024_000, false},
+		{"only the group is known", files{group + "memory.max": "500000\n"}, 500_000 - 123_456, true},
+	} {
+		room, inGroup, err := grouped().with(c.files).machine().MemoryRoom()
+		if room != c.room || inGroup != c.group || err != nil {
+			t.Errorf("%s: %d, %v, %v; want %d, %v", c.name, room, inGroup, err, c.room, c.group)
+		}
+	}
+	if n, _, err := (files{}).machine().MemoryRoom(); err == nil {
+		t.Errorf("nothing is known, and %d bytes are left", n)
+	}
+}

@@ -25,10 +25,11 @@ const (
 	ByDrops              // most frames dropped since the queue was empty last
 	ByAge                // oldest
 	ByIdle               // longest without a message
+	ByRTT                // longest round-trip time; asks the kernel about every connection
 	Orders               // ends a loop over all of them
 )
 
-var orderNames = [Orders]string{ByQueue: "queue", ByDrops: "drops", ByAge: "age", ByIdle: "idle"}
+var orderNames = [Orders]string{ByQueue: "queue", ByDrops: "drops", ByAge: "age", ByIdle: "idle", ByRTT: "rtt"}
 
 func (o Order) String() string {
 	if o < Orders {
@@ -46,12 +47,15 @@ func (o Order) weight(c *conn.Conn) int {
 		return 1 + int(c.Age()) // everybody has an age, and nobody is left out
 	case ByIdle:
 		return 1 + int(c.Idle())
+	case ByRTT:
+		return int(c.RTT())
 	}
 	return c.Backlog().Bytes
 }
 
 // Inspect returns up to limit connections, those that are first in order, and leaves
-// out those for which nothing waits or nothing was dropped if that is the order. It
+// out those for which nothing waits, nothing was dropped or nothing is known if that
+// is the order. It
 // looks at every connection once and asks the kernel about those it returns.
 func (s *Server) Inspect(order Order, limit int) []ConnInfo {
 	if limit <= 0 || !s.running() {

@@ -49,6 +49,9 @@ func TestInspect(t *testing.T) {
 	if got := srv.Inspect(server.ByIdle, 1); len(got) != 1 || !ids[got[0].ID] {
 		t.Errorf("limited to one: %+v", got)
 	}
+	if got := srv.Inspect(server.ByRTT, 10); len(got) != 2 || !ids[got[0].ID] || !ids[got[1].ID] {
+		t.Errorf("by round-trip time: %+v", got)
+	}
 	if got := srv.Inspect(server.ByQueue, 10); len(got) != 0 {
 		t.Errorf("nothing waits: %+v", got)
 	}
