@@ -84,6 +84,9 @@ func parse(args []string, stdout io.Writer) (*commandLine, error) {
 	var faults []error
 	line.settings, faults = settle(ctx)
 	for _, s := range line.settings {
+		if s.Name == "admin" {
+			line.Serve.asked = s.source != fromDefault
+		}
 		if v, ok := s.Target.Addr().Interface().(interface{ fault() error }); ok {
 			if err := v.fault(); err != nil {
 				faults = append(faults, fmt.Errorf("--%s: %w", s.Name, err))

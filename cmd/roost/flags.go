@@ -70,6 +70,8 @@ type flags struct {
 	DrainCode       count    `group:"Stopping" default:"1001" placeholder:"N" help:"Status with which they are closed: 1001 is going away, 1012 service restart; any that a server may send. 0 means 1001."`
 	ShutdownTimeout duration `group:"Stopping" default:"30s" placeholder:"TIME" help:"How long to wait for clients' answers after that; a second signal ends at once. 0 means without limit."`
 
+	adminFlags
+
 	LogLevel  choice `group:"Log" reload:"" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
 	LogFormat choice `group:"Log" default:"text" placeholder:"text|json" help:"Format of the log on standard error."`
 }
@@ -91,6 +93,7 @@ func (f *flags) faults() (errs []error) {
 			errs = append(errs, fmt.Errorf("--static: %q is not a folder that can be read", f.Static))
 		}
 	}
+	errs = append(errs, f.adminFlags.faults()...)
 	if err := f.config().Validate(); err != nil {
 		errs = append(errs, err)
 	}

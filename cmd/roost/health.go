@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"roost/conn/admin"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ import (
 type healthFlags struct {
 	fileFlag
 
-	Admin   string   `default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the server's admin listener, as of serve. Without a host, or with that of all addresses, it is this machine's own."`
+	Admin   string   `default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the server's admin listener, as of serve: HOST:PORT or unix:/path. Without a host, or with that of all addresses, it is this machine's own."`
 	Ready   bool     `help:"Ask whether it takes clients (/readyz) and not only whether it is alive (/healthz): a server that drains is alive and not ready."`
 	Timeout duration `default:"2s" placeholder:"TIME" help:"How long the answer may take. 0 means without limit."`
 }
@@ -30,8 +31,8 @@ func (f *healthFlags) faults() []error {
 	if f.Admin == "" {
 		return []error{errors.New("--admin: there is nobody to ask when the admin listener is off; say where it listens")}
 	}
-	if _, _, err := net.SplitHostPort(f.Admin); err != nil {
-		return []error{fmt.Errorf("--admin: %q is no address; want HOST:PORT, as in 127.0.0.1:8001", f.Admin)}
+	if err := admin.CheckAddr(f.Admin); err != nil {
+		return []error{fmt.Errorf("--admin: %w", err)}
 	}
 	return nil
 }
@@ -43,7 +44,7 @@ func runHealth(f *healthFlags, stdout, stderr io.Writer) int {
 		ctx, cancel = context.WithTimeout(ctx, f.Timeout.n)
 	}
 	defer cancel()
-	answer, err := ask(ctx, f.url())
+	answer, err := ask(ctx, f.dial(), f.url())
 	if err != nil {
 		fmt.Fprintf(stderr, "roost: %v\n", err)
 		return exitFailure
@@ -52,9 +53,24 @@ func runHealth(f *healthFlags, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// dial is how to get there: nil for the way that the URL tells.
+func (f *healthFlags) dial() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	path, ok := strings.CutPrefix(f.Admin, "unix:")
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+}
+
 // url is the question.
 func (f *healthFlags) url() string {
-	host, port, _ := net.SplitHostPort(f.Admin) // checked by faults
+	addr := f.Admin
+	if strings.HasPrefix(addr, "unix:") {
+		addr = "localhost:80"
+	}
+	host, port, _ := net.SplitHostPort(addr) // checked by faults
 	switch host {
 	case "", "0.0.0.0":
 		host = "127.0.0.1"
@@ -69,14 +85,14 @@ func (f *healthFlags) url() string {
 }
 
 // ask returns the first line of a good answer. Any other answer is an error.
-func ask(ctx context.Context, url string) (string, error) {
+func ask(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", err
 	}
 	// No proxy, no second connection, no other place: only this server's own word counts.
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
+		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: dial},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	res, err := client.Do(req)

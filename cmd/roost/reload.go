@@ -20,6 +20,7 @@ type reloader struct {
 	log   *slog.Logger
 	level *slog.LevelVar
 	srv   *server.Server
+	desk  *desk
 }
 
 // reload takes over what has changed in the config file, all of it or, when there is
@@ -54,6 +55,9 @@ func (r *reloader) reload() {
 // fails, nothing has changed.
 func (r *reloader) apply(f *flags) error {
 	if err := applyLimits(r.srv, f); err != nil {
+		return err
+	}
+	if err := r.desk.setToken(f.AdminToken); err != nil { // cannot be: it has been checked
 		return err
 	}
 	r.level.Set(f.level())

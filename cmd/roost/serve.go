@@ -10,9 +10,9 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -38,6 +38,7 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 	config.Inherited = inherited(log, f.Listen)
 	var srv *server.Server
 	config.HTTP = f.pages(func() int { return srv.Clients() })
+	desk := newDesk(&f.adminFlags, &config)
 	srv, err := server.New(config)
 	if err == nil {
 		err = srv.Start()
@@ -47,12 +48,18 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 		return exitFailure
 	}
 	defer systemd.attend(srv)()
+	defer desk.close() // the last to go: it tells of the stop as well
+	if err := desk.open(&f.adminFlags, log, srv); err != nil {
+		_ = srv.Close()
+		log.Error("cannot start the admin listener", "admin", f.Admin, "err", err, "remedy", adminRemedy(err))
+		return exitFailure
+	}
 	settings := srv.Settings()
-	log.Info("roost is listening", "url", url(srv, f.Path), "handler", string(f.Handler),
+	log.Info("roost is listening", "url", url(srv, f.Path), "admin", desk.url(), "handler", string(f.Handler),
 		"reactors", settings.Reactors, "workers", settings.Workers, "descriptors", descriptors)
 	systemd.ready()
 
-	settled := reloader{line: line, log: log, level: level, srv: srv}
+	settled := reloader{line: line, log: log, level: level, srv: srv, desk: desk}
 	for {
 		select {
 		case err := <-srv.Failed():
@@ -155,18 +162,22 @@ func raiseLimit(log *slog.Logger, f *flags) uint64 {
 func url(srv *server.Server, path string) string {
 	var urls []string
 	for _, addr := range srv.Addrs() {
-		tcp, ok := addr.(*net.TCPAddr)
-		if !ok {
+		if _, tcp := addr.(*net.TCPAddr); tcp {
+			urls = append(urls, pageAt(addr.String()))
+		} else {
 			urls = append(urls, addr.Network()+":"+addr.String())
-			continue
 		}
-		host := "localhost"
-		if !tcp.IP.IsUnspecified() {
-			host = (&net.IPAddr{IP: tcp.IP, Zone: tcp.Zone}).String()
-		}
-		urls = append(urls, "http://"+net.JoinHostPort(host, strconv.Itoa(tcp.Port))+"/")
 	}
 	return strings.Join(urls, " ") + " (WebSocket at " + path + ")"
+}
+
+// pageAt is the page of a listener. The address of all hosts is this one's, too.
+func pageAt(addr string) string {
+	host, port, _ := net.SplitHostPort(addr) // a listener's always has both
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
 func remedy(err error) string {

@@ -207,7 +207,7 @@ func (m Machine) MemoryRoom() (room int64, group bool, err error) {
 		return room, false, err
 	}
 	left := limit - used[0]
-	if stat, serr := m.text(path.Join(dir, "memory.stat")); serr == nil {
+	if stat, serr := m.Text(path.Join(dir, "memory.stat")); serr == nil {
 		for line := range strings.Lines(stat) {
 			if rest, ok := strings.CutPrefix(line, "inactive_file "); ok {
 				cache, _ := number(strings.TrimSpace(rest))

@@ -166,12 +166,13 @@ func (p Tab) Picture(whole bool) []byte {
 	return png
 }
 
-// Keep saves a picture to the folder that ROOST_SCREENSHOTS names, if any.
+// Keep saves a picture to the folder that ROOST_SCREENSHOTS names, or to the test's
+// folder for artifacts, which `go test -artifacts` keeps.
 func Keep(t testing.TB, name string, png []byte) {
 	t.Helper()
 	dir := os.Getenv("ROOST_SCREENSHOTS")
 	if dir == "" {
-		return
+		dir = t.ArtifactDir()
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,196 @@
+//go:build linux
+
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Listener is the admin listener of a server. Its methods may be called from any
+// goroutine.
+type Listener struct {
+	// Static after New.
+	config   Config
+	registry *prometheus.Registry
+	process  *process
+	history  *history
+	http     *http.Server
+	csrf     *http.CrossOriginProtection
+	looking  chan struct{} // holds one while somebody walks over the connections
+
+	token atomic.Pointer[string]
+
+	mu     sync.Mutex
+	addr   net.Addr // guarded by mu; nil before Start
+	closed bool     // guarded by mu
+	done   sync.WaitGroup
+}
+
+// ErrStarted is returned by Start when it was called before, or after Close.
+var ErrStarted = errors.New("admin listener has been started or closed already")
+
+const (
+	// mostConns is how many clients may be connected at once. More wait to be accepted.
+	mostConns = 64
+	// slowestHead is how long a request may take to arrive. What follows the head is
+	// not read.
+	slowestHead = 5 * time.Second
+	// slowestAnswer is how long an answer may take to be made and sent, where a
+	// handler does not say otherwise.
+	slowestAnswer = 30 * time.Second
+	idleConn      = time.Minute
+	maxHead       = 16 << 10
+)
+
+// New checks config and prepares a Listener. It opens nothing; one that is never
+// started needs no Close. What the process holds when New is called counts as what
+// it holds without connections.
+func New(config Config) (*Listener, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	l := &Listener{
+		config:  config.withDefaults(),
+		csrf:    http.NewCrossOriginProtection(),
+		looking: make(chan struct{}, 1),
+	}
+	l.token.Store(&config.Token)
+	l.process = newProcess(l.config.Server)
+	l.history = newHistory(l)
+	l.registry = l.newRegistry()
+	l.http = &http.Server{
+		ReadHeaderTimeout: slowestHead,
+		ReadTimeout:       slowestAnswer,
+		IdleTimeout:       idleConn,
+		MaxHeaderBytes:    maxHead,
+		ErrorLog:          slog.NewLogLogger(l.config.Log.Handler(), slog.LevelDebug),
+	}
+	l.http.Handler = l.guard(l.routes())
+	return l, nil
+}
+
+// Start opens the listener and returns; requests are answered from then on. After an
+// error nothing is left open.
+func (l *Listener) Start() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.addr != nil || l.closed {
+		return ErrStarted
+	}
+	nl, err := listen(l.config.Addr)
+	if err != nil {
+		return err
+	}
+	l.addr = nl.Addr()
+	l.history.start(time.Now())
+	l.done.Go(l.history.run)
+	l.done.Go(func() {
+		if err := l.http.Serve(&limited{Listener: nl, free: make(chan struct{}, mostConns)}); !errors.Is(err, http.ErrServerClosed) {
+			l.config.Log.Error("the admin listener has ended", "err", err)
+		}
+	})
+	return nil
+}
+
+// listen opens addr. The permissions of a unix socket are those of the descriptor
+// that is bound, so that nobody else can get in even for a moment (unix(7)).
+func listen(addr string) (net.Listener, error) {
+	var config net.ListenConfig
+	path, ok := strings.CutPrefix(addr, unixPrefix)
+	if !ok {
+		return config.Listen(context.Background(), "tcp", addr)
+	}
+	config.Control = func(_, _ string, c syscall.RawConn) error {
+		var err error
+		cerr := c.Control(func(fd uintptr) { err = os.NewSyscallError("fchmod", syscall.Fchmod(int(fd), 0o600)) })
+		return errors.Join(cerr, err)
+	}
+	return config.Listen(context.Background(), "unix", path)
+}
+
+// Addr is where the listener listens, as a client would name it; "" before Start.
+func (l *Listener) Addr() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.addr == nil {
+		return ""
+	}
+	if l.addr.Network() == "unix" {
+		return unixPrefix + l.addr.String()
+	}
+	return l.addr.String()
+}
+
+// SetToken replaces the token from the next request on. It is refused like one that
+// is given to New, and the old one stays then.
+func (l *Listener) SetToken(token string) error {
+	if err := CheckToken(l.config.Addr, token); err != nil {
+		return err
+	}
+	l.token.Store(&token)
+	return nil
+}
+
+// Close ends the listener, its dashboards and what is being answered, for which it
+// waits a moment. It may be called twice, and without Start.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.history.close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := l.http.Shutdown(ctx); err != nil {
+		_ = l.http.Close()
+	}
+	l.done.Wait()
+	return nil
+}
+
+// limited accepts so many connections at once as fit into free.
+type limited struct {
+	net.Listener
+	free chan struct{}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	// Whoever closes the listener also closes the connections, so that a place comes free.
+	l.free <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.free
+		return nil, err
+	}
+	return &place{Conn: c, leave: sync.OnceFunc(func() { <-l.free })}, nil
+}
+
+// place is a connection that takes one of the places.
+type place struct {
+	net.Conn
+	leave func()
+}
+
+func (p *place) Close() error {
+	defer p.leave()
+	return p.Conn.Close()
+}
+
+// text answers with a line or more of plain text.
+func text(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body+"\n") // fails when the client has left
+}

@@ -1,0 +1,196 @@
+// The dashboard: plots from the stream of events, and the table of connections,
+// which is asked for now and then.
+
+import { Plot, bytes, count, percent, seconds } from "./plot.js";
+
+const KEEP = 600; // samples
+const AGAIN_MS = 5_000; // before a stream that was refused is asked for again
+const TABLE_MS = 2_000; // between two looks at the connections
+const TABLE_SHARE = 20; // and at least so many times as long as the last look took
+const TABLE_ROWS = 20;
+const SAY_MS = 10_000; // how long the outcome of a close stands
+
+const byId = (id) => document.getElementById(id);
+
+// ---------------------------------------------------------------------- plots
+
+const rate = (n) => `${count(n)}/s`;
+const plots = [
+  { name: "connections", title: "Open connections", lines: [{ field: "connections" }], format: count },
+  { name: "messages", title: "Messages received", lines: [{ field: "messages_received_per_second" }], format: rate },
+  { name: "deliveries", title: "Broadcast deliveries", lines: [{ field: "deliveries_per_second" }], format: rate },
+  { name: "fanout", title: "Fan-out", lines: [{ field: "fanout_seconds", label: "mean" }, { field: "fanout_longest_seconds", label: "longest" }], format: seconds, least: 1e-4 },
+  { name: "memory", title: "Memory of the process", lines: [{ field: "resident_bytes" }], format: bytes },
+  { name: "density", title: "Growth per connection", lines: [{ field: "resident_bytes_per_connection" }], format: bytes, least: 300 },
+  { name: "queued", title: "Waiting for slow clients", lines: [{ field: "write_queue_bytes" }], format: bytes, least: 1000 },
+  { name: "closes", title: "Closes", lines: [{ field: "closes_per_second" }], format: rate },
+  { name: "busy", title: "Busiest reactor", lines: [{ field: "reactor_busy" }], format: percent, least: 0.1 },
+].map((spec) => new Plot(spec));
+byId("plots").append(...plots.map(({ figure }) => figure));
+
+let samples = [];
+let about = null; // what the last event said beside its samples
+let due = false; // something has to be drawn
+
+function draw() {
+  due = false;
+  if (document.hidden || samples.length === 0) return;
+  for (const plot of plots) plot.draw(samples);
+  document.body.dataset.at = samples.at(-1).at_ms;
+  showCloses();
+}
+
+function later() {
+  if (due) return;
+  due = true;
+  requestAnimationFrame(draw);
+}
+
+function take(event, first) {
+  about = event;
+  const more = event.samples ?? [];
+  for (const s of more) s.closes_per_second = Object.values(s.closes).reduce((sum, n) => sum + n, 0);
+  samples = (first ? more : samples.concat(more)).slice(-KEEP);
+  const reason = event.not_ready;
+  setState(reason ? "not-ready" : "ready", reason ? `Not ready: ${reason}` : "Ready");
+  byId("about").textContent = `${event.version}, up ${seconds((Date.now() - event.began_ms) / 1000)}`;
+  later();
+}
+
+function setState(state, text) {
+  document.body.dataset.state = state;
+  // Written again, it would be read aloud again.
+  if (byId("state").textContent !== text) byId("state").textContent = text;
+}
+
+// --------------------------------------------------------------------- stream
+
+function watch() {
+  const stream = new EventSource("events");
+  let first = true; // of this connection: the server begins with the past
+  stream.onopen = () => { first = true; };
+  stream.onmessage = (message) => {
+    take(JSON.parse(message.data), first);
+    first = false;
+  };
+  stream.onerror = () => {
+    setState("lost", "The server does not answer");
+    if (stream.readyState === EventSource.CLOSED) setTimeout(watch, AGAIN_MS);
+  };
+}
+
+// --------------------------------------------------------------------- closes
+
+function cell(text, title = "") {
+  const td = document.createElement("td");
+  td.textContent = text;
+  td.title = title;
+  return td;
+}
+
+function row(...cells) {
+  const tr = document.createElement("tr");
+  tr.append(...cells);
+  return tr;
+}
+
+function showCloses() {
+  const recent = {};
+  for (const { closes } of samples) for (const [reason, n] of Object.entries(closes)) recent[reason] = (recent[reason] ?? 0) + n;
+  const all = Object.entries(about.closed ?? {}).sort(([, a], [, b]) => b - a);
+  byId("closes").tBodies[0].replaceChildren(...all.map(([reason, n]) => {
+    const tr = row(cell(reason), cell(count(recent[reason] ?? 0)), cell(count(n)));
+    tr.dataset.reason = reason;
+    tr.dataset.total = n;
+    return tr;
+  }));
+  if (all.length === 0) byId("closes").tBodies[0].append(row(cell("none yet"), cell(""), cell("")));
+}
+
+// ---------------------------------------------------------------- connections
+
+const table = byId("conns").tBodies[0];
+let timer = 0;
+let looked = 0; // number of the newest look
+
+async function look() {
+  clearTimeout(timer);
+  const mine = ++looked;
+  const began = performance.now();
+  try {
+    if (busy()) note("The table stands still while you point at it.");
+    else if (!document.hidden) show(await ask(`debug/conns?format=json&limit=${TABLE_ROWS}&sort=${byId("sort").value}`), mine);
+  } catch (err) {
+    if (mine === looked) note(`The connections are not known: ${err.message}`);
+  }
+  if (mine === looked) timer = setTimeout(look, Math.max(TABLE_MS, TABLE_SHARE * (performance.now() - began)));
+}
+
+// busy: somebody is about to press a button, which must not move away.
+const busy = () => table.matches(":hover, :focus-within") || byId("ask").open;
+
+async function ask(url, options) {
+  const response = await fetch(url, options);
+  if (!response.ok) throw new Error((await response.text()).trim());
+  return response.headers.get("Content-Type").includes("json") ? response.json() : response.text();
+}
+
+function show(conns, mine) {
+  if (mine !== looked || busy()) return;
+  table.replaceChildren(...conns.map((c) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Close";
+    button.setAttribute("aria-label", `Close ${c.peer}`);
+    button.addEventListener("click", () => confirm(c));
+    const action = document.createElement("td");
+    action.append(button);
+    const tr = row(
+      cell(c.peer, c.id), cell(c.state), cell(seconds(c.age_seconds)), cell(seconds(c.idle_seconds)),
+      cell(c.queued_bytes ? `${bytes(c.queued_bytes)} in ${count(c.queued_frames)}` : "–", "bytes in frames"),
+      cell(count(c.dropped_frames)), cell(c.rtt_seconds ? seconds(c.rtt_seconds) : "–"), cell(count(c.unacked_segments), "segments"), action,
+    );
+    tr.dataset.id = c.id;
+    return tr;
+  }));
+  note(conns.length === 0 ? { queue: "Nothing waits for any connection.", drops: "Nothing was dropped of late." }[byId("sort").value] ?? "Nobody is connected." : "");
+}
+
+let saidAt = -Infinity; // when the outcome of a close was noted
+
+function say(text) {
+  saidAt = -Infinity;
+  note(text);
+  saidAt = performance.now();
+}
+
+function note(text) {
+  if (performance.now() - saidAt < SAY_MS) return;
+  if (byId("conns-note").textContent !== text) byId("conns-note").textContent = text;
+}
+
+function confirm(c) {
+  byId("ask-text").textContent = `${c.peer} (id ${c.id}) is told 1008 "closed by operator".`;
+  byId("ask").returnValue = "";
+  byId("ask").onclose = async () => {
+    if (byId("ask").returnValue !== "close") return;
+    try {
+      say(await ask(`debug/conns/${encodeURIComponent(c.id)}/close`, { method: "POST" }));
+    } catch (err) {
+      say(err.message);
+    }
+    table.querySelector(`[data-id="${CSS.escape(c.id)}"]`)?.remove();
+    byId("sort").focus();
+  };
+  byId("ask").showModal();
+}
+
+byId("sort").addEventListener("change", look);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  later();
+  look();
+});
+
+watch();
+look();
