@@ -10,7 +10,7 @@ hostile=${1:-5000} healthy=${2:-1000} bound=${3:-256MB}
 scripts/build.sh
 ulimit -n "$(ulimit -Hn)"
 log=$(mktemp)
-bin/roost --listen 127.0.0.1:0 --handshake-timeout 5s 2>"$log" &
+bin/roost --listen 127.0.0.1:0 --admin= --handshake-timeout 5s 2>"$log" &
 roost_pid=$!
 trap 'kill "$roost_pid" 2>/dev/null || true; rm -f "$log"' EXIT
 until address=$(grep -o '127\.0\.0\.1:[0-9]*' "$log" | head -1) && [[ -n $address ]]; do

@@ -21,7 +21,7 @@ cleanup() {
 trap cleanup EXIT
 for ((i = 0; i < servers; i++)); do
 	# So many processes on few cores take their turns: what answers late has not failed.
-	bin/roost --listen 127.0.0.1:0 --handshake-timeout 1m --ping-interval 10m --log-format json 2>"$log/$i" &
+	bin/roost --listen 127.0.0.1:0 --admin= --handshake-timeout 1m --ping-interval 10m --log-format json 2>"$log/$i" &
 	pids+=($!)
 done
 for ((i = 0; i < servers; i++)); do

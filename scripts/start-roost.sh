@@ -10,7 +10,7 @@ start_roost() {
 	local port
 	while port=$((20000 + RANDOM % 10000)); accepts "$port"; do :; done # below the kernel's own range
 	address=127.0.0.1:$port
-	bin/roost --listen "$address" &
+	bin/roost --listen "$address" --admin= &
 	roost_pid=$!
 	trap 'kill "$roost_pid" 2>/dev/null || true' EXIT
 	until accepts "$port"; do

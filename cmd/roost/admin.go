@@ -56,7 +56,7 @@ func newDesk(f *adminFlags, config *server.Config) *desk {
 }
 
 // adminAgain is how long to wait before the default address is tried again.
-const adminAgain = 5 * time.Second
+const adminAgain = time.Second
 
 // open starts the listener. An address that nobody asked for may be another process's,
 // such as the one that this process is about to replace: then it is tried again

@@ -199,7 +199,7 @@ type process struct {
 // line of the log, one of which says that the server is ready.
 func startServer(t *testing.T, bin, addr string) *process {
 	t.Helper()
-	s := &process{t: t, cmd: exec.Command(bin, "--listen", addr)}
+	s := &process{t: t, cmd: exec.Command(bin, "--listen", addr, "--admin=")}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"roost/conn/admin"
 	"strings"
+
+	"roost/conn/admin"
 )
 
 // healthFlags are those of the health command.

@@ -4,10 +4,13 @@ package main
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestHealth(t *testing.T) {
@@ -35,6 +38,14 @@ func TestHealth(t *testing.T) {
 	elsewhere := httptest.NewServer(http.RedirectHandler(server.URL+"/healthz", http.StatusFound))
 	defer elsewhere.Close()
 	address := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
+	socket := filepath.Join(t.TempDir(), "s")
+	local, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unixServer := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	defer unixServer.Close()
+	go func() { _ = unixServer.Serve(local) }()
 	port := address(server)[strings.LastIndex(address(server), ":"):]
 
 	for _, c := range []struct {
@@ -48,6 +59,9 @@ func TestHealth(t *testing.T) {
 		{"--admin " + address(server) + " --ready", false, exitOK, "\n"},
 		{"--admin " + address(server) + " --ready", true, exitFailure, "503 Service Unavailable: draining\n"},
 		{"--admin " + port, false, exitOK, "ok\n"},
+		{"--admin unix:" + socket, false, exitOK, "ok\n"},
+		{"--admin unix:" + socket + "x", false, exitFailure, "no such file"},
+		{"--admin unix:", false, exitUsage, "a path of 1 to"},
 		{"--admin 0.0.0.0" + port, false, exitOK, "ok\n"},
 		{"--admin " + address(silent) + " --timeout 50ms", false, exitFailure, "deadline exceeded"},
 		{"--admin " + address(elsewhere), false, exitFailure, "302 Found"},

@@ -32,12 +32,14 @@ func TestMain(m *testing.M) {
 // command is a run of the command inside the test.
 type command struct {
 	addr    string
+	first   string // the line of the log that names the address
 	signals chan os.Signal
 	code    chan int
 	log     chan string // lines of the log after the first
 }
 
-// execute runs the command on a free port and waits until it listens.
+// execute runs the command on a free port, without an admin listener unless args say
+// where, and waits until it listens.
 func execute(t *testing.T, args ...string) *command {
 	t.Helper()
 	return executeOn(t, "127.0.0.1:0", args...)
@@ -49,14 +51,14 @@ func executeOn(t *testing.T, listen string, args ...string) *command {
 	r, w := io.Pipe()
 	c := &command{signals: make(chan os.Signal, 2), code: make(chan int, 1), log: make(chan string, 1000)}
 	go func() {
-		code := run(append([]string{"--listen", listen}, args...), io.Discard, w, c.signals)
+		code := run(append([]string{"--listen", listen, "--admin="}, args...), io.Discard, w, c.signals)
 		_ = w.Close()
 		c.code <- code
 	}()
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if m := regexp.MustCompile(`(?:http://|(?:url="))((?:[0-9.:]+|unix:[^ ]+))`).FindStringSubmatch(lines.Text()); m != nil {
-			c.addr = m[1]
+			c.addr, c.first = m[1], lines.Text()
 			break
 		}
 	}
@@ -199,7 +201,7 @@ func TestHelp(t *testing.T) {
 		"accept-rate", "accept-rate-per-ip", "message-rate", "max-handshakes", "max-memory", "trusted-proxies", "reactors", "workers",
 		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",
 		"read-buffer-total", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
-		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "log-level", "log-format"} {
+		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "admin", "admin-token", "log-level", "log-format"} {
 		from := strings.Index(help, "--"+name+"=")
 		if from < 0 {
 			t.Errorf("--%s is missing", name)

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/gobwas/ws"
 
+	"roost/conn"
 	"roost/conn/conntest"
 	"roost/conn/conntest/browser"
 	"roost/conn/frame"
@@ -27,7 +28,7 @@ import (
 // plotted with the metrics, and closes the connection that is slow.
 func TestDashboard(t *testing.T) {
 	chromium := browser.Start(t)
-	r := start(t, server.Config{Handler: server.Echo(), UserTimeout: -1, PingInterval: -1})
+	r := start(t, server.Config{Handler: server.Echo(), UserTimeout: -1, PingInterval: -1, SlowConsumer: conn.Drop})
 	const clients, leave = 200, 10
 	crowd := newCrowd(t, r, clients)
 	slow := conntest.DialNarrow(t, r.addr, "/ws", 4096) // reads nothing, until it is closed

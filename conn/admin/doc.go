@@ -14,3 +14,5 @@
 // except those for /healthz and /readyz. What a page of another site sends is refused
 // in either case.
 package admin
+
+//go:generate go test -run TestREADME -update

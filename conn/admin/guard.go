@@ -76,7 +76,8 @@ func foreign(r *http.Request) bool {
 // carries reports whether r brings the token. How long that takes says nothing about
 // how much of it is right.
 func carries(r *http.Request, token string) bool {
-	given, ok := "", false
+	var given string
+	var ok bool
 	if scheme, rest, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
 		given, ok = strings.TrimSpace(rest), true
 	} else {

@@ -80,7 +80,7 @@ func TestToken(t *testing.T) {
 	}
 	for authorization, want := range map[string]int{
 		"Bearer " + token: 200, "bearer " + token: 200, basic("", token): 200, basic("anybody", token): 200,
-		"": 401, "Bearer": 401, "Bearer ": 401, "Bearer " + token[:21]: 401, "Bearer " + token + "x": 401, token: 401,
+		"": 401, "Bearer": 401, "Bearer \t": 401, "Bearer " + token[:21]: 401, "Bearer " + token + "x": 401, token: 401,
 		basic(token, ""): 401, basic("", token+"x"): 401, "Basic " + token: 401, "Digest " + token: 401,
 	} {
 		if got := status(authorization); got != want {

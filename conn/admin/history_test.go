@@ -113,7 +113,7 @@ func TestWatchersAreBounded(t *testing.T) {
 		if !ok {
 			t.Fatalf("refused after %d", len(all))
 		}
-		defer leave()
+		t.Cleanup(leave)
 		all = append(all, coming)
 	}
 	if _, _, _, ok := h.watch(); ok {

@@ -3,6 +3,7 @@
 package admin_test
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -149,9 +150,34 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestREADME holds the list of metrics in README.md to those there are.
+var update = flag.Bool("update", false, "write the table of metrics in README.md")
+
+// TestREADME holds the table of metrics in README.md to those there are.
 func TestREADME(t *testing.T) {
-	r := start(t, server.Config{Handler: server.Echo()})
+	const path, begin, end = "../../README.md", "<!-- metrics: made by go generate ./conn/admin -->\n", "<!-- end of metrics -->\n"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has lost the marks around the table of metrics", path)
+	}
+	want := before + begin + metricTable(start(t, server.Config{Handler: server.Echo()})) + end + after
+	switch {
+	case want == string(text):
+	case !*update:
+		t.Errorf("%s does not list the metrics there are: run 'go generate ./conn/admin'", path)
+	default:
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+			t.Fatal(err)
+		}
+	}
+}
+
+// metricTable is what /metrics says of its own metrics.
+func metricTable(r *rig) string {
 	var lines []string
 	for name, f := range r.scraped() {
 		if !strings.HasPrefix(name, "roost_") {
@@ -161,18 +187,10 @@ func TestREADME(t *testing.T) {
 		for _, l := range f.Metric[0].Label {
 			labels += ", `" + l.GetName() + "`"
 		}
-		kind := strings.ToLower(f.GetType().String())
-		lines = append(lines, fmt.Sprintf("| `%s` | %s%s | %s |\n", name, kind, labels, f.GetHelp()))
+		lines = append(lines, fmt.Sprintf("| %#q | %s%s | %s |\n", name, strings.ToLower(f.GetType().String()), labels, f.GetHelp()))
 	}
 	slices.Sort(lines)
-	want := "| metric | kind, labels | meaning |\n| --- | --- | --- |\n" + strings.Join(lines, "")
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(readme), want) {
-		t.Errorf("README.md does not have this table under Metrics:\n%s", want)
-	}
+	return "| metric | kind, labels | meaning |\n| --- | --- | --- |\n" + strings.Join(lines, "")
 }
 
 // A scrape costs the same with any number of connections, as far as allocations tell.

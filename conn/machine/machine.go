@@ -193,21 +193,30 @@ func (m Machine) MemoryLimit() (limit int64, file string, err error) {
 // page cache that nobody used lately, counts as room in both.
 func (m Machine) MemoryRoom() (room int64, group bool, err error) {
 	room, err = m.AvailableMemory()
-	limit, file, gerr := m.MemoryLimit()
-	if gerr != nil || limit == Unlimited {
-		return room, false, err
+	left, known := m.groupRoom()
+	if known && (err != nil || left < room) {
+		return left, true, nil
+	}
+	return room, false, err
+}
+
+// groupRoom is what is left in the control group with the tightest limit.
+func (m Machine) groupRoom() (left int64, known bool) {
+	limit, file, err := m.MemoryLimit()
+	if err != nil || limit == Unlimited {
+		return 0, false
 	}
 	dir := strings.TrimPrefix(path.Dir(file), "/")
 	usage := "memory.current"
 	if path.Base(file) == "memory.limit_in_bytes" {
 		usage = "memory.usage_in_bytes"
 	}
-	used, gerr := m.Numbers(path.Join(dir, usage), 1)
-	if gerr != nil {
-		return room, false, err
+	used, err := m.Numbers(path.Join(dir, usage), 1)
+	if err != nil {
+		return 0, false
 	}
-	left := limit - used[0]
-	if stat, serr := m.Text(path.Join(dir, "memory.stat")); serr == nil {
+	left = limit - used[0]
+	if stat, err := m.Text(path.Join(dir, "memory.stat")); err == nil {
 		for line := range strings.Lines(stat) {
 			if rest, ok := strings.CutPrefix(line, "inactive_file "); ok {
 				cache, _ := number(strings.TrimSpace(rest))
@@ -215,8 +224,5 @@ func (m Machine) MemoryRoom() (room int64, group bool, err error) {
 			}
 		}
 	}
-	if left = max(0, left); err != nil || left < room {
-		return left, true, nil
-	}
-	return room, false, nil
+	return max(0, left), true
 }
