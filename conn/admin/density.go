@@ -61,8 +61,8 @@ type fit struct {
 }
 
 // enough connections make the growth of the process, divided by their number, say
-// something about a connection; below it is mostly that of everything else.
-const enough = 1000
+// something about a connection; below, it is mostly that of everything else.
+const enough = 5000
 
 // density answers with what a connection takes, and how many fit.
 func (l *Listener) density(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +111,7 @@ func (l *Listener) weigh() density {
 			{"incomplete input", or0(each(float64(st.ReadKept))), "counted, average"},
 		},
 		HeapPerConn:   each(heap()),
-		ResidentBytes: l.process.memory(), ResidentAtOpen: l.process.bare,
+		ResidentBytes: l.process.memory(), ResidentAtOpen: l.process.bare.Load(),
 	}
 	d.Process.GrowthPerConn = l.process.growth(conns)
 
@@ -152,7 +152,7 @@ func (l *Listener) weigh() density {
 	}
 	if limit := settings.MaxMemory; limit > 0 {
 		// Nobody is accepted from 90 % on.
-		n := int64(float64(limit/10*9-l.process.bare) / max(1, user))
+		n := int64(float64(limit/10*9-l.process.bare.Load()) / max(1, user))
 		n = max(0, n)
 		d.Fit.MaxMemory = &n
 		d.Fit.least(n, "--max-memory")
@@ -172,7 +172,7 @@ func (p *process) growth(conns int64) *float64 {
 	if conns < enough {
 		return nil
 	}
-	per := math.Max(0, float64(p.memory()-p.bare)/float64(conns))
+	per := math.Max(0, float64(p.memory()-p.bare.Load())/float64(conns))
 	return &per
 }
 

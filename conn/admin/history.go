@@ -137,6 +137,9 @@ func (h *history) sample(now time.Time) sample {
 	longest := time.Duration(l.config.Metrics.longest.Load()).Seconds()
 	h.begin(now)
 	st := &h.last
+	if st.Accepted == 0 {
+		l.process.bare.Store(l.process.memory())
+	}
 	rate := func(now, before uint64) float64 { return float64(now-before) / since }
 	s := sample{
 		At: now.UnixMilli(), Connections: st.Open, Handshaking: st.Handshaking, Closing: st.Closing,

@@ -185,6 +185,10 @@ func TestProcess(t *testing.T) {
 	if p.descriptorLimit() < 64 || p.cpu() <= 0 || p.memory() < 1<<20 {
 		t.Errorf("limit %d, %v s, %d bytes", p.descriptorLimit(), p.cpu(), p.memory())
 	}
+	p.bare.Store(p.memory() - enough*300)
+	if few, many := p.growth(enough-1), p.growth(enough); few != nil || many == nil || *many < 200 || *many > 2000 {
+		t.Errorf("growth per connection: %v, %v", few, many)
+	}
 	if age := time.Since(p.began); age < 0 || age > time.Hour {
 		t.Errorf("the process began %v ago", age)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,12 +23,13 @@ type process struct {
 	server *server.Server
 	began  time.Time
 	idle   int // descriptors that were open when no connection was
-	bare   int64
+
+	bare atomic.Int64 // resident set before the first connection
 }
 
 func newProcess(s *server.Server) *process {
 	p := &process{server: s, began: began()}
-	p.bare = p.memory()
+	p.bare.Store(p.memory())
 	if _, counted := countDescriptors(); !counted {
 		if all, err := os.ReadDir("/proc/self/fd"); err == nil {
 			p.idle = len(all)

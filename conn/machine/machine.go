@@ -194,10 +194,13 @@ func (m Machine) MemoryLimit() (limit int64, file string, err error) {
 func (m Machine) MemoryRoom() (room int64, group bool, err error) {
 	room, err = m.AvailableMemory()
 	left, known := m.groupRoom()
-	if known && (err != nil || left < room) {
-		return left, true, nil
+	if known && err != nil {
+		room, err = Unlimited, nil // what the group leaves is known
 	}
-	return room, false, err
+	if group = known && left < room; group {
+		room = left
+	}
+	return room, group, err
 }
 
 // groupRoom is what is left in the control group with the tightest limit.
