@@ -18,7 +18,7 @@ import (
 
 // adminFlags are those of the admin listener.
 type adminFlags struct {
-	Admin      string `group:"Admin" default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the admin listener: dashboard, metrics, health, the slowest connections, profiles. Never a public one: those that other machines can reach need --admin-token. 'unix:/path' is a unix socket for its owner, '' switches it off. When the default is taken, roost serves without it until it comes free."`
+	Admin      string `group:"Admin" default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the admin listener: dashboard, metrics, health, the slowest connections, profiles. Never a public one: those that other machines can reach need --admin-token. 'unix:/path' is a unix socket for its owner, '' switches it off. When the default is taken, or with --reuseport any, roost serves without it until it comes free."`
 	AdminToken string `group:"Admin" secret:"" reload:"" placeholder:"TOKEN" help:"What clients of the admin listener have to bring, as 'Authorization: Bearer TOKEN' or as the password that a browser asks for; not for /healthz and /readyz. 16 characters or more. Better set in the environment: everybody on a machine can read command lines."`
 
 	asked bool // for an address by name
@@ -58,10 +58,10 @@ func newDesk(f *adminFlags, config *server.Config) *desk {
 // adminAgain is how long to wait before the default address is tried again.
 const adminAgain = time.Second
 
-// open starts the listener. An address that nobody asked for may be another process's,
-// such as the one that this process is about to replace: then it is tried again
-// until it comes free.
-func (d *desk) open(f *adminFlags, log *slog.Logger, srv *server.Server) (err error) {
+// open starts the listener. With patient, an address that is taken is no fault: it may be
+// that of the process which this one is about to replace, and is tried again until it
+// comes free.
+func (d *desk) open(f *adminFlags, patient bool, log *slog.Logger, srv *server.Server) (err error) {
 	if d.metrics == nil {
 		return nil
 	}
@@ -69,7 +69,7 @@ func (d *desk) open(f *adminFlags, log *slog.Logger, srv *server.Server) (err er
 	if err != nil {
 		return err
 	}
-	if err = d.Start(); err == nil || f.asked || !errors.Is(err, syscall.EADDRINUSE) {
+	if err = d.Start(); err == nil || !patient || !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
 	log.Warn("serving without the admin listener until its address comes free", "admin", f.Admin, "err", err,

@@ -129,6 +129,28 @@ func TestAdminPortInUse(t *testing.T) {
 	}
 }
 
+// Old and new process may have the same settings: the new one has the admin listener
+// when the old one has gone.
+func TestAdminFollowsWithReusePort(t *testing.T) {
+	first := execute(t, "--reuseport", "--admin", "127.0.0.1:0")
+	url := first.adminOf(t)
+	addr := strings.Trim(strings.TrimPrefix(url, "http://"), "/")
+	second := execute(t, "--reuseport", "--admin", addr)
+	if at := second.adminOf(t); at != "waiting" {
+		t.Errorf("the second is at %s", at)
+	}
+	first.end(t)
+	for line := range second.log {
+		if strings.Contains(line, "the admin listener is open") {
+			break
+		}
+	}
+	if code, body := fetch(t, url+"readyz", ""); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	second.end(t)
+}
+
 // Without being asked for, a taken address is waited for: it may be that of the
 // process that this one replaces.
 func TestAdminWaitsForItsDefault(t *testing.T) {
@@ -187,7 +209,7 @@ func openDesk(t *testing.T, f *adminFlags, log io.Writer) (*desk, *server.Server
 		err = srv.Start()
 	}
 	if err == nil {
-		err = d.open(f, slog.New(slog.NewTextHandler(log, nil)), srv)
+		err = d.open(f, true, slog.New(slog.NewTextHandler(log, nil)), srv)
 	}
 	if err != nil {
 		t.Fatal(err)

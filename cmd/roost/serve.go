@@ -49,7 +49,7 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 	}
 	defer systemd.attend(srv)()
 	defer desk.close() // the last to go: it tells of the stop as well
-	if err := desk.open(&f.adminFlags, log, srv); err != nil {
+	if err := desk.open(&f.adminFlags, !f.asked || f.ReusePort, log, srv); err != nil {
 		_ = srv.Close()
 		log.Error("cannot start the admin listener", "admin", f.Admin, "err", err, "remedy", adminRemedy(err))
 		return exitFailure

@@ -38,8 +38,12 @@ type row struct {
 }
 
 func newRow(c server.ConnInfo) row {
+	peer := "unknown" // that of a unix socket has no address
+	if c.Peer.IsValid() {
+		peer = c.Peer.String()
+	}
 	return row{
-		ID: c.ID, Peer: c.Peer.String(), State: c.State.String(),
+		ID: c.ID, Peer: peer, State: c.State.String(),
 		Age: c.Age.Seconds(), Silent: c.Silent.Seconds(), Idle: c.Idle.Seconds(),
 		QueuedFrames: c.Backlog.Frames, QueuedBytes: c.Backlog.Bytes, KeptBytes: c.Kept, Dropped: c.Backlog.Dropped,
 		RTT: c.TCP.RTT.Seconds(), RTTVar: c.TCP.RTTVar.Seconds(),

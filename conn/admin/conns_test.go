@@ -4,8 +4,10 @@ package admin_test
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -160,4 +162,20 @@ func TestTextIsAligned(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A client that comes through a unix socket has no address.
+func TestPeerWithoutAddress(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	r := start(t, server.Config{Handler: server.Echo(), Listen: []string{"127.0.0.1:0", "unix:" + path}})
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	eventually(t, "it has been accepted", func() bool { return r.server.Stats().Handshaking == 1 })
+	if row := r.listed("sort=age")["unknown"]; row == nil || row["rtt_seconds"] != 0. {
+		t.Errorf("%v", row)
+	}
+	r.want(http.StatusOK, "GET", "/debug/conns?sort=age", "unknown")
 }

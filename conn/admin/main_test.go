@@ -32,7 +32,10 @@ func start(t *testing.T, sc server.Config, options ...func(*admin.Config)) *rig 
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	metrics := admin.NewMetrics()
-	sc.Listen, sc.Log, sc.OnFanOut, sc.OnWait = []string{"127.0.0.1:0"}, quiet, metrics.FanOut, metrics.Wait
+	if sc.Listen == nil {
+		sc.Listen = []string{"127.0.0.1:0"}
+	}
+	sc.Log, sc.OnFanOut, sc.OnWait = quiet, metrics.FanOut, metrics.Wait
 	srv, err := server.New(sc)
 	if err == nil {
 		err = srv.Start()
