@@ -1,5 +1,5 @@
-# Sourced by smoke.sh and density-gate.sh: builds both binaries, starts roost on a
-# free port of 127.0.0.1 and returns when it accepts. Sets roost_pid and address,
+# Sourced by the scripts that start servers. start_roost builds both binaries, starts
+# roost on a free port of 127.0.0.1 and returns when it accepts. Sets roost_pid and address,
 # and makes sure that this one process is gone when the script ends.
 # shellcheck shell=bash
 
@@ -8,7 +8,7 @@ start_roost() {
 	ulimit -n "$(ulimit -Hn)"
 
 	local port
-	while port=$((20000 + RANDOM % 10000)); accepts "$port"; do :; done # below the kernel's own range
+	port=$(free_port)
 	address=127.0.0.1:$port
 	bin/roost --listen "$address" --admin= &
 	roost_pid=$!
@@ -26,6 +26,13 @@ stop_roost() {
 	wait "$roost_pid"
 	trap - EXIT
 	echo "roost ended with 0 after SIGTERM"
+}
+
+# free_port prints one on which nobody listens, below the kernel's own range.
+free_port() {
+	local port
+	while port=$((20000 + RANDOM % 10000)); accepts "$port"; do :; done
+	echo "$port"
 }
 
 accepts() {
