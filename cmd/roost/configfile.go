@@ -3,11 +3,15 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
@@ -15,8 +19,13 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// mostConfig is how many bytes a config file may have.
-const mostConfig = 1 << 20
+const (
+	// mostConfig is how many bytes a config file may have. The parser takes much longer for
+	// long files.
+	mostConfig = 64 << 10
+	// slowestConfig is how long a pipe that is read as one may take.
+	slowestConfig = 10 * time.Second
+)
 
 // fileFlag is embedded in the flags of each command that reads a config file.
 type fileFlag struct {
@@ -39,6 +48,7 @@ func readConfig(path string, known []*kong.Flag) (entries []entry, faults []erro
 	if err != nil {
 		return nil, []error{fmt.Errorf("--config: %w", err)}
 	}
+	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // YAML 1.2.2 section 5.2
 	// Duplicates are found below, all of them, and not as faults of the grammar.
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -68,13 +78,15 @@ func readConfig(path string, known []*kong.Flag) (entries []entry, faults []erro
 	return entries, faults
 }
 
-// readAtMost reads a whole file, which must not be longer than limit bytes.
+// readAtMost reads a whole file, which must not be longer than limit bytes. A pipe does not
+// wait for somebody to write into it, nor for ever for what he writes (fifo(7)).
 func readAtMost(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // nothing was written
+	defer func() { _ = f.Close() }()                     // nothing was written
+	_ = f.SetReadDeadline(time.Now().Add(slowestConfig)) // files on a disk have none
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(text)) > limit {
 		err = fmt.Errorf("%s: longer than %d bytes is no config file", path, limit)
@@ -87,7 +99,8 @@ func readAtMost(path string, limit int64) ([]byte, error) {
 func grammarFault(path string, err error) error {
 	var at yaml.Error
 	if errors.As(err, &at) && at.GetToken() != nil {
-		return fmt.Errorf("%s:%d: is not YAML: %s", path, at.GetToken().Position.Line, at.GetMessage())
+		message, _, _ := strings.Cut(at.GetMessage(), `"`) // what is in quotes is from the file
+		return fmt.Errorf("%s:%d: is not YAML: %s", path, at.GetToken().Position.Line, strings.TrimRight(message, " :"))
 	}
 	return fmt.Errorf("%s: is not YAML", path)
 }

@@ -13,14 +13,47 @@ import (
 	"roost/conn/server"
 )
 
-// reloader holds the settings of a serving process, which SIGHUP makes it read again.
-// It is used by one goroutine.
+// reloader holds the settings of a serving process, which SIGHUP makes it read again. It
+// does so in a goroutine of its own: a file may take long to be read, and a signal to stop
+// must not wait for that.
 type reloader struct {
-	line  *commandLine // in force; each reload that succeeds replaces it
-	log   *slog.Logger
-	level *slog.LevelVar
-	srv   *server.Server
-	desk  *desk
+	line    *commandLine // in force; each reload that succeeds replaces it; owned by the goroutine
+	log     *slog.Logger
+	level   *slog.LevelVar
+	srv     *server.Server
+	desk    *desk
+	systemd *systemd
+	asked   chan struct{} // has room for one: many SIGHUPs are one
+}
+
+func newReloader(line *commandLine, log *slog.Logger, level *slog.LevelVar, srv *server.Server, desk *desk, systemd *systemd) *reloader {
+	r := &reloader{line, log, level, srv, desk, systemd, make(chan struct{}, 1)}
+	go r.run()
+	return r
+}
+
+// ask has the file read again, after the reload that is under way if there is one.
+func (r *reloader) ask() {
+	select {
+	case r.asked <- struct{}{}:
+	default:
+	}
+}
+
+// close does not wait for a reload that is under way. Nobody may ask any more.
+func (r *reloader) close() { close(r.asked) }
+
+func (r *reloader) run() {
+	for range r.asked {
+		if r.srv.Draining() {
+			return
+		}
+		r.systemd.reloading()
+		r.reload()
+		if !r.srv.Draining() { // else systemd has been told that the server stops
+			r.systemd.ready()
+		}
+	}
 }
 
 // reload takes over what has changed in the config file, all of it or, when there is

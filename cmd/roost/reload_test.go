@@ -155,3 +155,28 @@ func TestReloadOfLimits(t *testing.T) {
 	_, _, _ = a.Close(), b.Close(), refused.Close()
 	c.end(t)
 }
+
+// TestSignalIsNotHeldUpByTheFile: a pipe has taken the place of the config file, and who
+// has it open writes nothing. Many SIGHUPs are one, and SIGTERM is heard.
+func TestSignalIsNotHeldUpByTheFile(t *testing.T) {
+	file := writeConfig(t, "log-level: info")
+	c := execute(t, "--config", file)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if log := c.hangUp(t); !strings.Contains(log, "has no settings") {
+		t.Errorf("nobody writes into the pipe:\n%s", log)
+	}
+	pipe, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		c.signals <- syscall.SIGHUP
+	}
+	c.end(t)
+	_ = pipe.Close() // so that the reading ends
+}

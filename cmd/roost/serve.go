@@ -59,7 +59,8 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 		"reactors", settings.Reactors, "workers", settings.Workers, "descriptors", descriptors)
 	systemd.ready()
 
-	settled := reloader{line: line, log: log, level: level, srv: srv, desk: desk}
+	reloader := newReloader(line, log, level, srv, desk, systemd)
+	defer reloader.close()
 	for {
 		select {
 		case err := <-srv.Failed():
@@ -68,9 +69,7 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 			return exitFailure
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				systemd.reloading()
-				settled.reload()
-				systemd.ready()
+				reloader.ask()
 				continue
 			}
 			return stop(log, f, srv, systemd, sig, signals)

@@ -174,7 +174,7 @@ func TestConfigFileFaults(t *testing.T) {
 		{"path: /a\n---\npath: /b", "FILE:3: a second YAML document"},
 		{"path: \"/a", "FILE:1: is not YAML"},
 		{"path: /a\n\tworkers: 3", "FILE:2: is not YAML"},
-		{strings.Repeat("#", mostConfig+1), "FILE: longer than 1048576 bytes"},
+		{strings.Repeat("#", mostConfig+1), "FILE: longer than 65536 bytes"},
 	} {
 		file := filepath.Join(dir, "roost.yaml")
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
@@ -189,6 +189,24 @@ func TestConfigFileFaults(t *testing.T) {
 		if _, err := parse([]string{"--config", path}, io.Discard); err == nil || !strings.Contains(err.Error(), "--config: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// TestFaultsOfGrammarQuoteNothing: what the parser cannot read may be a secret.
+func TestFaultsOfGrammarQuoteNothing(t *testing.T) {
+	for _, text := range []string{"admin-token: >swordfish", "admin-token: |swordfish", "%YAML swordfish\n---\nworkers: 1", "admin-token: \"swordfish", "admin-token: !swordfish"} {
+		_, err := parse([]string{"--config", writeConfig(t, text)}, io.Discard)
+		if err == nil || strings.Contains(err.Error(), "swordfish") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestByteOrderMark: some editors put one in front of a file.
+func TestByteOrderMark(t *testing.T) {
+	line, err := parse([]string{"--config", writeConfig(t, "\uFEFFworkers: 3\r")}, io.Discard)
+	if err != nil || line.Serve.Workers.n != 3 {
+		t.Errorf("%v", err)
 	}
 }
 
