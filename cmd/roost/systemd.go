@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,11 @@ import (
 // inherited returns the sockets that a systemd socket unit has opened for this
 // process (sd_listen_fds(3)), nil when there are none.
 func inherited(log *slog.Logger, listen []string) []*os.File {
+	const most = 1000 // a file each is made, whether it is open or not
+	if n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS")); n > most {
+		log.Warn("inherited sockets are ignored: LISTEN_FDS is out of range", "sockets", n, "most", most)
+		return nil
+	}
 	files := activation.Files(true)
 	wanted := slices.ContainsFunc(listen, func(addr string) bool { return addr == "systemd" || strings.HasPrefix(addr, "systemd:") })
 	if len(files) > 0 && !wanted {

@@ -280,3 +280,14 @@ func TestSocketActivation(t *testing.T) {
 	_ = cmd.Process.Kill()
 	finish(cmd, log)
 }
+
+// TestTooManySocketsAreIgnored, and nothing is made for each of them.
+func TestTooManySocketsAreIgnored(t *testing.T) {
+	t.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	t.Setenv("LISTEN_FDS", "1000000000000000000")
+	var stderr strings.Builder
+	if code := run([]string{"--listen", "systemd", "--admin="}, io.Discard, &stderr, nil); code != exitFailure ||
+		!strings.Contains(stderr.String(), "LISTEN_FDS is out of range") || !strings.Contains(stderr.String(), "start it by a systemd socket unit") {
+		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}
