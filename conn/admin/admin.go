@@ -45,8 +45,7 @@ var ErrStarted = errors.New("admin listener has been started or closed already")
 const (
 	// mostConns is how many clients may be connected at once. More wait to be accepted.
 	mostConns = 64
-	// slowestHead is how long a request may take to arrive. What follows the head is
-	// not read.
+	// slowestHead is how long the head of a request may take to arrive.
 	slowestHead = 5 * time.Second
 	// slowestAnswer is how long an answer may take to be made and sent, where a
 	// handler does not say otherwise.

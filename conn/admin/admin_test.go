@@ -106,7 +106,7 @@ func TestConfigFaults(t *testing.T) {
 		{addr: "127.0.0.1:8001", token: "x", want: admin.ErrTokenShort},
 		{addr: ":8001", token: strings.Repeat("x", 16), ok: true}, {addr: "example.com:http", token: token, ok: true},
 		{addr: ""}, {addr: "8001"}, {addr: "127.0.0.1"}, {addr: "127.0.0.1:port"}, {addr: "127.0.0.1:65536"},
-		{addr: "unix:"}, {addr: "unix:/" + strings.Repeat("x", 107)},
+		{addr: "unix:"}, {addr: "unix:@roost"}, {addr: "unix:/a\x00b"}, {addr: "unix:/" + strings.Repeat("x", 107)},
 	} {
 		_, err := admin.New(admin.Config{Server: srv, Addr: c.addr, Token: c.token})
 		if c.ok != (err == nil) || c.want != nil && !errors.Is(err, c.want) {

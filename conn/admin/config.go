@@ -68,8 +68,9 @@ func (c Config) Validate() error {
 func CheckAddr(addr string) error {
 	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
 		const most = 107 // sun_path with its final zero, unix(7)
-		if path == "" || len(path) > most {
-			return fmt.Errorf("%q is no address; want unix: and a path of 1 to %d bytes", addr, most)
+		// One that begins with @ is in no folder (unix(7), abstract), and anybody may connect.
+		if path == "" || len(path) > most || path[0] == '@' || strings.ContainsRune(path, 0) {
+			return fmt.Errorf("%q is no address; want unix: and a path of 1 to %d bytes, of a file", addr, most)
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -55,8 +56,7 @@ func newRow(c server.ConnInfo) row {
 // mostRows bounds ?limit. Each row takes three system calls and about 100 bytes.
 const mostRows = 1000
 
-// conns answers with the connections that are first in some order. One request at a
-// time walks over all connections; others wait for it.
+// conns answers with the connections that are first in some order.
 func (l *Listener) conns(w http.ResponseWriter, r *http.Request) {
 	asJSON, err := wantsJSON(r)
 	order, err2 := orderOf(cmp.Or(r.FormValue("sort"), server.ByQueue.String()))
@@ -67,15 +67,9 @@ func (l *Listener) conns(w http.ResponseWriter, r *http.Request) {
 	if !right(w, err, err2, err3) {
 		return
 	}
-	select {
-	case l.looking <- struct{}{}:
-		defer func() { <-l.looking }()
-	case <-r.Context().Done():
+	rows, ok := l.look(r.Context(), order, limit)
+	if !ok {
 		return
-	}
-	rows := []row{}
-	for _, c := range l.config.Server.Inspect(order, limit) {
-		rows = append(rows, newRow(c))
 	}
 	if asJSON {
 		writeJSON(w, http.StatusOK, rows)
@@ -94,6 +88,22 @@ func (l *Listener) conns(w http.ResponseWriter, r *http.Request) {
 	if len(rows) == 0 {
 		fmt.Fprintf(w, "\nno connection to list by %s\n", order)
 	}
+}
+
+// look walks over all connections, one request at a time; others wait for the walk, and not
+// for a client that is slow to read what came of it. ok is false when ctx ended before.
+func (l *Listener) look(ctx context.Context, order server.Order, limit int) (rows []row, ok bool) {
+	select {
+	case l.looking <- struct{}{}:
+		defer func() { <-l.looking }()
+	case <-ctx.Done():
+		return nil, false
+	}
+	rows = []row{}
+	for _, c := range l.config.Server.Inspect(order, limit) {
+		rows = append(rows, newRow(c))
+	}
+	return rows, true
 }
 
 // seconds is a time for people, with three digits or less.

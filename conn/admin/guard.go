@@ -18,6 +18,10 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
+// mostBody bounds what a request may have behind its head, in bytes. Only pprof/symbol needs
+// any, but whoever looks for a parameter reads a form as well, and keeps 32 MB of it.
+const mostBody = 64 << 10
+
 // guard lets in who may ask, and sets what every answer carries.
 func (l *Listener) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -26,6 +30,7 @@ func (l *Listener) guard(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
+		r.Body = http.MaxBytesReader(w, r.Body, mostBody)
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(slowestAnswer)) // HTTP/1 can
 		if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 			if status, why := l.refuse(r); status != 0 {

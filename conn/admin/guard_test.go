@@ -4,8 +4,11 @@ package admin_test
 
 import (
 	"encoding/base64"
+	"io"
+	"math/rand"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"roost/conn/admin"
@@ -115,5 +118,38 @@ func TestTokenStaysOnPublicAddress(t *testing.T) {
 	}
 	if res, _ := r.do("GET", "/metrics", "Authorization", "Bearer "+token); res.StatusCode != http.StatusOK {
 		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+// counting is a body that counts what is taken from it.
+type counting struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// A form behind the head is not kept, in memory or in a file.
+func TestBodyIsBounded(t *testing.T) {
+	r := start(t, server.Config{Handler: server.Echo()})
+	const size, most = 256 << 20, 64 << 20 // what the sockets take is between
+	for method, path := range map[string]string{"GET": "/debug/conns", "POST": "/debug/conns/1-1/close"} {
+		form := io.MultiReader(strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a\"\r\n\r\n"), rand.New(rand.NewSource(1)))
+		body := &counting{Reader: io.LimitReader(form, size)}
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.admin.Addr()+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		if res, err := r.client.Do(req); err == nil { // else the connection was closed meanwhile
+			_ = res.Body.Close()
+		}
+		if n := body.n.Load(); n > most {
+			t.Errorf("%s %s: %d bytes of the body were taken", method, path, n)
+		}
 	}
 }
