@@ -72,7 +72,13 @@ func TestSampleIsARate(t *testing.T) {
 		t.Errorf("a second in which nothing happened: %+v", s)
 	}
 	_ = c.Close()
-	for srv.Stats().Open > 0 {
+	ended := func() bool { // which is counted last
+		for range srv.Ended() {
+			return true
+		}
+		return false
+	}
+	for !ended() {
 		time.Sleep(time.Millisecond)
 	}
 	h.take(at(5))
