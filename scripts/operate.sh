@@ -6,6 +6,7 @@
 # in the metrics. Takes two minutes; keeps nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/start-roost.sh
 . scripts/start-roost.sh
 
 connections=${1:-10000} drain=${2:-30}

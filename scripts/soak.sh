@@ -7,6 +7,8 @@
 #   scripts/soak.sh [MINUTES] [FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/start-roost.sh
+. scripts/start-roost.sh
 
 minutes=${1:-10} folder=${2:-results/soak-$(date +%Y%m%d-%H%M%S)}
 [[ $minutes =~ ^[1-9][0-9]*$ ]] || { echo "usage: scripts/soak.sh [MINUTES] [FOLDER]" >&2; exit 2; }
@@ -18,12 +20,6 @@ log=$folder/roost.log
 pids=()
 trap '((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true' EXIT
 
-accepts() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-free_port() {
-	local port
-	while port=$((20000 + RANDOM % 10000)); accepts "$port"; do :; done
-	echo "$port"
-}
 port=$(free_port) admin=$(free_port)
 url=ws://127.0.0.1:$port/ws
 bin/roost --listen "127.0.0.1:$port" --admin "127.0.0.1:$admin" --handshake-timeout 5s 2>"$log" &
@@ -34,8 +30,7 @@ until bin/roost health --ready --admin "127.0.0.1:$admin" >/dev/null 2>&1; do
 	sleep 0.1
 done
 
-# sample prints one number of the server, a garbage collection behind everything
-# else: what is not freed then is held.
+# sample prints one number of the server.
 sample() { curl -sS --fail "http://127.0.0.1:$admin/metrics" | awk -v name="$1" '$1 == name { printf "%d\n", $2 }'; }
 
 # A first crowd, which comes and goes: what is kept for the next one is there.
@@ -69,11 +64,14 @@ attack >"$folder/hostile.txt" 2>&1 &
 hostile=$!
 pids+=("$hostile")
 
-third=()
-for ((i = 0; i < seconds / 2; i++)); do
+resident=() began=$SECONDS told=-30
+while kill -0 "$broadcast" 2>/dev/null; do
+	resident+=("$(sample process_resident_memory_bytes)")
+	if ((SECONDS - began >= told + 30)); then
+		told=$((SECONDS - began))
+		echo "$told s: $((resident[-1] / 1000000)) MB, $(sample roost_connections) connections, $(sample process_open_fds) descriptors, $(sample go_goroutines) goroutines"
+	fi
 	sleep 2
-	third+=("$(sample process_resident_memory_bytes)")
-	((i % 15)) || echo "$((i * 2)) s: $((${third[-1]} / 1000000)) MB, $(sample roost_connections) connections, $(sample process_open_fds) descriptors, $(sample go_goroutines) goroutines"
 done
 for name in broadcast churn hostile; do
 	wait "${!name}" || { tail -n 20 "$folder/$name.txt" >&2; echo "FAILED: $name" >&2; exit 1; }
@@ -81,8 +79,8 @@ done
 settle
 
 median() { printf '%s\n' "$@" | sort -n | sed -n "$(($# / 2 + 1))p"; }
-part=$((${#third[@]} / 3))
-early=$(median "${third[@]:part:part}") late=$(median "${third[@]:2*part}")
+part=$((${#resident[@]} / 3))
+early=$(median "${resident[@]:part:part}") late=$(median "${resident[@]:2*part}")
 echo "resident memory: $((early / 1000000)) MB in the second third, $((late / 1000000)) MB in the last"
 echo "descriptors: $descriptors before, $(sample process_open_fds) after; goroutines: $goroutines before, $(sample go_goroutines) after"
 bin/roost-bench report "$folder/soak.json" --format html --output "$folder/soak.html"
