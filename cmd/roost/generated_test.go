@@ -14,7 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-var update = flag.Bool("update", false, "write what is made from the flags: the table of README.md and scripts/roost.yaml")
+var update = flag.Bool("update", false, "write what is made from the flags: the tables of both README.md and scripts/roost.yaml")
 
 // same compares a file with what is made from the flags, or writes it.
 func same(t *testing.T, path, want string) {
@@ -35,9 +35,10 @@ func same(t *testing.T, path, want string) {
 	}
 }
 
-// TestREADME holds the table of flags to the flags.
-func TestREADME(t *testing.T) {
-	const path, begin, end = "../../README.md", "<!-- flags: made by go generate ./cmd/roost -->\n", "<!-- end of flags -->\n"
+// between replaces what stands between the marks around what is made from the flags.
+func between(t *testing.T, path, made string) {
+	t.Helper()
+	const begin, end = "<!-- flags: made by go generate ./cmd/roost -->\n", "<!-- end of flags -->\n"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -45,24 +46,35 @@ func TestREADME(t *testing.T) {
 	before, rest, ok := strings.Cut(string(text), begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("%s has lost the marks around the table of flags", path)
+		t.Fatalf("%s has lost the marks around what is made from the flags", path)
 	}
+	same(t, path, before+begin+made+end+after)
+}
+
+// TestREADME holds both READMEs to the flags: the program's has a table of each with its
+// meaning, the module's their names.
+func TestREADME(t *testing.T) {
 	line, err := parse(nil, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var table strings.Builder
-	table.WriteString("| flag | default | environment | a change takes | meaning |\n| --- | --- | --- | --- | --- |\n")
+	var all, names strings.Builder
+	names.WriteString("| about | flags |\n| --- | --- |\n")
 	group := ""
 	escape := strings.NewReplacer("|", `\|`, "*", `\*`, "<", `\<`, "_", `\_`)
 	for _, f := range line.model.DefaultCmd.Flags {
+		sep := ", "
 		if f.Group.Title != group {
-			group = f.Group.Title
-			fmt.Fprintf(&table, "| **%s** | | | | |\n", group)
+			if group != "" {
+				names.WriteString(" |\n")
+			}
+			group, sep = f.Group.Title, ""
+			fmt.Fprintf(&all, "\n## %s\n\n| flag | default | a change takes | meaning |\n| --- | --- | --- | --- |\n", group)
+			fmt.Fprintf(&names, "| %s | ", group)
 		}
-		takes := "restart"
+		takes, mark := "restart", ""
 		if f.Tag.Has("reload") {
-			takes = "SIGHUP"
+			takes, mark = "SIGHUP", `\*`
 		}
 		name := "--" + f.Name
 		if !f.IsBool() {
@@ -72,9 +84,12 @@ func TestREADME(t *testing.T) {
 		if f.HasDefault {
 			byDefault = "`" + f.Default + "`"
 		}
-		fmt.Fprintf(&table, "| `%s` | %s | `%s` | %s | %s |\n", name, byDefault, f.Envs[0], takes, escape.Replace(f.Help))
+		fmt.Fprintf(&all, "| `%s` | %s | %s | %s |\n", name, byDefault, takes, escape.Replace(f.Help))
+		fmt.Fprintf(&names, "%s`--%s`%s", sep, f.Name, mark)
 	}
-	same(t, path, before+begin+table.String()+end+after)
+	names.WriteString(" |\n")
+	between(t, "README.md", strings.TrimPrefix(all.String(), "\n"))
+	between(t, "../../README.md", names.String())
 }
 
 // TestExampleConfig holds scripts/roost.yaml to the flags, and shows that it has no

@@ -150,11 +150,12 @@ func TestNames(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the table of metrics in README.md")
+var update = flag.Bool("update", false, "write the table of metrics in the README.md of this folder")
 
-// TestREADME holds the table of metrics in README.md to those there are.
+// TestREADME holds the table of metrics to those there are, and what the module's
+// README.md says of some of them.
 func TestREADME(t *testing.T) {
-	const path, begin, end = "../../README.md", "<!-- metrics: made by go generate ./conn/admin -->\n", "<!-- end of metrics -->\n"
+	const path, begin, end = "README.md", "<!-- metrics: made by go generate ./conn/admin -->\n", "<!-- end of metrics -->\n"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +165,8 @@ func TestREADME(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has lost the marks around the table of metrics", path)
 	}
-	want := before + begin + metricTable(start(t, server.Config{Handler: server.Echo()})) + end + after
+	r := start(t, server.Config{Handler: server.Echo()})
+	want := before + begin + metricTable(r) + end + after
 	switch {
 	case want == string(text):
 	case !*update:
@@ -172,6 +174,20 @@ func TestREADME(t *testing.T) {
 	default:
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document
 			t.Fatal(err)
+		}
+	}
+	top, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := r.scraped()
+	named := regexp.MustCompile(`\broost_[a-z_]+`).FindAllString(string(top), -1)
+	if len(named) == 0 {
+		t.Error("the module's README.md names no metric")
+	}
+	for _, name := range named {
+		if there[name] == nil {
+			t.Errorf("the module's README.md names %s, which there is not", name)
 		}
 	}
 }
