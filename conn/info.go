@@ -59,15 +59,16 @@ func (c *Conn) Age() time.Duration {
 // Idle is the time since the last message came, as exact as Group.Tick is frequent.
 func (c *Conn) Idle() time.Duration { return elapsed(c.group.now.Load(), c.spoke.Load()) }
 
-// RTT is the round-trip time to the peer, 0 when it is not known. It makes a system call.
-func (c *Conn) RTT() time.Duration {
+// TCP is what the kernel knows of the way to the peer, zero when it is not known. It
+// makes a system call, and may be called at any time.
+func (c *Conn) TCP() socket.TCPInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.hasDescriptor() {
-		return 0
+		return socket.TCPInfo{}
 	}
-	info, _ := socket.Info(c.reg.FD()) // an error leaves 0
-	return info.RTT
+	info, _ := socket.Info(c.reg.FD()) // an error leaves the zero value
+	return info
 }
 
 // CloseByOperator is Close for an operator who means the connection whose socket has

@@ -57,8 +57,8 @@ const (
 	ReasonPeerGone
 	// ReasonPeerReset: a read or write failed, by a reset in most cases.
 	ReasonPeerReset
-	// ReasonPeerVanished: the kernel gave the peer up, because it acknowledged nothing
-	// or could not be reached.
+	// ReasonPeerVanished: the kernel gave the peer up, because it acknowledged or took
+	// nothing for too long (--tcp-user-timeout), or could not be reached.
 	ReasonPeerVanished
 	// ReasonApplication: Conn.Close was called.
 	ReasonApplication

@@ -21,15 +21,16 @@ type ConnInfo struct {
 type Order uint8
 
 const (
-	ByQueue Order = iota // most bytes waiting to be written
-	ByDrops              // most frames dropped since the queue was empty last
-	ByAge                // oldest
-	ByIdle               // longest without a message
-	ByRTT                // longest round-trip time; asks the kernel about every connection
-	Orders               // ends a loop over all of them
+	ByQueue  Order = iota // most bytes waiting to be written
+	ByDrops               // most frames dropped since the queue was empty last
+	ByAge                 // oldest
+	ByIdle                // longest without a message
+	ByRTT                 // longest round-trip time; asks the kernel about every connection
+	ByUnsent              // most bytes waiting to be sent, in the server or in the kernel; asks it likewise
+	Orders                // ends a loop over all of them
 )
 
-var orderNames = [Orders]string{ByQueue: "queue", ByDrops: "drops", ByAge: "age", ByIdle: "idle", ByRTT: "rtt"}
+var orderNames = [Orders]string{ByQueue: "queue", ByDrops: "drops", ByAge: "age", ByIdle: "idle", ByRTT: "rtt", ByUnsent: "unsent"}
 
 func (o Order) String() string {
 	if o < Orders {
@@ -48,15 +49,16 @@ func (o Order) weight(c *conn.Conn) int {
 	case ByIdle:
 		return 1 + int(c.Idle())
 	case ByRTT:
-		return int(c.RTT())
+		return int(c.TCP().RTT)
+	case ByUnsent:
+		return c.Backlog().Bytes + c.TCP().Unsent
 	}
 	return c.Backlog().Bytes
 }
 
 // Inspect returns up to limit connections, those that are first in order, and leaves
 // out those for which nothing waits, nothing was dropped or nothing is known if that
-// is the order. It
-// looks at every connection once and asks the kernel about those it returns.
+// is the order. It looks at every connection once and asks the kernel about those it returns.
 func (s *Server) Inspect(order Order, limit int) []ConnInfo {
 	if limit <= 0 || !s.running() {
 		return nil

@@ -57,6 +57,30 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// A client that reads too little is found before anything waits in the server: what it
+// has not taken fills the kernel's buffer first.
+func TestInspectFindsWhatTheKernelKeeps(t *testing.T) {
+	h := newCollector()
+	srv, addr := start(t, server.Config{Handler: h, PingInterval: -1})
+	slow := conntest.DialNarrow(t, addr, "/ws", 4096) // reads nothing
+	its := <-h.opened
+	conntest.Dial(t, addr, "/ws")
+	<-h.opened
+	eventually(t, "more is sent than the client has room for", func() bool {
+		if err := its.Send(frame.Prepare(frame.Binary, make([]byte, 2000))); err != nil {
+			t.Fatal(err)
+		}
+		return its.TCP().Unsent > 0
+	})
+	if got := srv.Inspect(server.ByQueue, 10); len(got) != 0 {
+		t.Errorf("by what waits in the server: %+v", got)
+	}
+	got := srv.Inspect(server.ByUnsent, 10)
+	if len(got) != 1 || got[0].Peer.String() != slow.LocalAddr().String() || got[0].TCP.Unsent <= 0 {
+		t.Errorf("by what was not sent: %+v", got)
+	}
+}
+
 // An id means one connection, also when another one has its slot.
 func TestCloseConn(t *testing.T) {
 	h := newCollector()

@@ -105,7 +105,7 @@ func (m *summary) log(now time.Time) {
 			attrs = append(attrs, "worst", slow.Peer.String(), "worst-dropped", slow.Backlog.Dropped)
 		}
 	}
-	add("unknown-ips", m.server.clients.visitors.unknown.Load(), &m.unknown)
+	add("untracked-connections", m.server.clients.visitors.unknown.Load(), &m.unknown)
 	add("accept-waits", m.server.admission.waits.Load(), &m.waits)
 	add("accept-pauses", m.server.admission.pauses.Load(), &m.pauses)
 	add("broadcasts-refused", m.server.hub.Stats().Refused, &m.refused)
