@@ -73,7 +73,7 @@ func (d *desk) open(f *adminFlags, patient bool, log *slog.Logger, srv *server.S
 		return err
 	}
 	log.Warn("serving without the admin listener until its address comes free", "admin", f.Admin, "err", err,
-		"remedy", "choose another address with --admin, or '' for none")
+		"remedy", "none, when the server that has it is about to stop; else choose another address with --admin, or '' for none")
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.waiting.Go(func() {

@@ -98,7 +98,7 @@ func ask(ctx context.Context, dial func(context.Context, string, string) (net.Co
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return "", err // names the URL
+		return "", fmt.Errorf("%w: is roost running, with its admin listener (--admin) at this address?", err) // names the URL
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1000))

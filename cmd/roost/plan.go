@@ -62,7 +62,7 @@ type plan struct {
 type loadTest struct {
 	PortsPerAddress *int64 `json:"ports_per_address"`
 	LeastAddresses  *int64 `json:"least_addresses"`
-	Addresses       int64  `json:"addresses"` // with 10,000 connections from each
+	Addresses       int64  `json:"addresses"` // with up to 10,000 connections from each
 	Processes       *int64 `json:"client_processes"`
 }
 
@@ -138,6 +138,8 @@ func newPlan(m machine.Machine, conns int64, pingInterval time.Duration) *plan {
 		p.DescriptorLimit = &hard
 		processes := shares(conns, max(1, hard-reserved))
 		p.LoadTest.Processes = &processes
+		// Each process has addresses of its own.
+		p.LoadTest.Addresses = processes * shares(shares(conns, processes), connsPerSource)
 	}
 	if ports, err := m.LocalPorts(); p.unless("the local ports", err) && ports > 0 {
 		least := shares(conns, ports)

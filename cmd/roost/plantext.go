@@ -96,7 +96,7 @@ func (l loadTest) text() string {
 		parts = append(parts, grouped(*l.Processes)+plural(*l.Processes, " client process", " client processes"))
 	}
 	parts = append(parts, grouped(l.Addresses)+plural(l.Addresses, " client address", " client addresses")+
-		" (one for every "+grouped(connsPerSource)+", as roost-bench does it)")
+		" (up to "+grouped(connsPerSource)+" from each, as roost-bench does it)")
 	if l.LeastAddresses != nil {
 		parts = append(parts, fmt.Sprintf("at least %s with %s ports each", grouped(*l.LeastAddresses), grouped(*l.PortsPerAddress)))
 	}
