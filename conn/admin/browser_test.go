@@ -5,6 +5,7 @@ package admin_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/png"
 	"math"
@@ -45,7 +46,12 @@ func TestDashboard(t *testing.T) {
 	p.Wait(`document.body.dataset.state === "ready"`)
 	p.Wait(value("connections") + ` === "` + strconv.Itoa(clients+1) + `"`)
 	p.Wait(value("deliveries") + ` > 0 && ` + value("messages") + ` > 0 && ` + value("fanout") + ` > 0 && ` + value("memory") + ` > 1e6`)
-	p.Wait(value("density") + ` === ""`) // too few to tell
+	p.Wait(value("density") + ` === "" && document.querySelector("figure[data-plot=density] .reading").textContent.includes("from 5,000 connections")`)
+	// How full it is: descriptors are as the metrics have them, and nothing is near an end.
+	p.Wait(fmt.Sprintf(`document.querySelector("#levels li[data-level=Descriptors] .of").textContent.replaceAll(",", "").endsWith(" of %.0f")`,
+		r.values()["roost_descriptors_limit"]))
+	p.Wait(`document.querySelector("#levels li[data-level='Write queues'] [role=meter]").getAttribute("aria-valuetext").includes(" of ")`)
+	p.Wait(`document.querySelector("#levels li[data-level=Connections]") === null`) // without --max-conns
 	if got := r.values()["roost_connections"]; got != clients+1 {
 		t.Errorf("%v connections in the metrics", got)
 	}
@@ -167,8 +173,8 @@ func plotted(t *testing.T, p browser.Tab, plot string) (c curve) {
 		if err1 != nil || err2 != nil {
 			t.Fatalf("%s: path %q", plot, d)
 		}
-		// The axes of plot.js: 52 to 352 are ten minutes, 128 to 8 are 0 to the top.
-		c = append(c, struct{ at, value float64 }{(352 - x) * 2, (128 - y) / 120 * top})
+		// The axes of plot.js: 58 to 352 are ten minutes, 126 to 8 are 0 to the top.
+		c = append(c, struct{ at, value float64 }{(352 - x) * 600 / 294, (126 - y) / 118 * top})
 	}
 	if len(c) < 2 {
 		t.Fatalf("%s: %d points in %q", plot, len(c), d)

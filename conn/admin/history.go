@@ -40,7 +40,9 @@ type sample struct {
 	Resident      int64    `json:"resident_bytes"`
 	PerConn       *float64 `json:"resident_bytes_per_connection"` // growth since the start; null with few connections
 	Queued        int64    `json:"write_queue_bytes"`
-	Busy          float64  `json:"reactor_busy"` // share of the time, of the busiest reactor
+	Opened        float64  `json:"opened_per_second"`
+	Drops         float64  `json:"drops_per_second"` // frames, for any reason
+	Busy          float64  `json:"reactor_busy"`     // share of the time, of the busiest reactor
 	// Closes are those since the sample before, by reason; others are left out.
 	Closes map[string]uint64 `json:"closes"`
 }
@@ -49,6 +51,7 @@ type sample struct {
 // sample, each with what has no past.
 type overview struct {
 	Samples []sample          `json:"samples"`   // oldest first
+	Levels  []level           `json:"levels"`    // now
 	NotSo   string            `json:"not_ready"` // why, "" when it is ready
 	Closed  map[string]uint64 `json:"closed"`    // connections since the start, by reason
 	Version string            `json:"version"`
@@ -97,7 +100,7 @@ func (h *history) run() {
 // start is called before run.
 func (h *history) start(now time.Time) {
 	h.begin(now)
-	about := h.about()
+	about := h.about(0)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.newest = about
@@ -112,7 +115,8 @@ func (h *history) begin(now time.Time) {
 
 // take takes a sample and tells everybody who watches.
 func (h *history) take(now time.Time) {
-	s, about := h.sample(now), h.about()
+	s := h.sample(now)
+	about := h.about(s.Busy)
 	event := about
 	event.Samples = []sample{s}
 	line := encode(event)
@@ -150,6 +154,8 @@ func (h *history) sample(now time.Time) sample {
 		Resident:   l.process.memory(),
 		PerConn:    l.process.growth(st.Handshaking + st.Open + st.Closing),
 		Queued:     st.WriteQueued,
+		Opened:     rate(st.Opened, before.Opened),
+		Drops:      rate(st.Dropped+st.Hub.Refused, before.Dropped+before.Hub.Refused),
 		Closes:     map[string]uint64{},
 	}
 	if n := h.fanOuts - fanOuts; n > 0 {
@@ -169,9 +175,10 @@ func (h *history) sample(now time.Time) sample {
 	return s
 }
 
-func (h *history) about() overview {
+func (h *history) about(busy float64) overview {
 	l := h.listener
-	o := overview{Closed: map[string]uint64{}, Version: l.config.Version, Began: l.process.began.UnixMilli()}
+	n := l.snapshot()
+	o := overview{Levels: n.levels(busy), Closed: map[string]uint64{}, Version: l.config.Version, Began: l.process.began.UnixMilli()}
 	if err := l.config.Server.Ready(); err != nil {
 		o.NotSo = err.Error()
 	}

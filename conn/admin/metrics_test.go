@@ -5,6 +5,9 @@ package admin_test
 import (
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
 	"net/http"
 	"os"
 	"regexp"
@@ -27,8 +30,8 @@ import (
 // scraped are all metrics, by name.
 func (r *rig) scraped() map[string]*dto.MetricFamily {
 	r.t.Helper()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	all, err := parser.TextToMetricFamilies(strings.NewReader(r.want(http.StatusOK, "GET", "/metrics")))
+	text := expfmt.NewTextParser(model.UTF8Validation)
+	all, err := text.TextToMetricFamilies(strings.NewReader(r.want(http.StatusOK, "GET", "/metrics")))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -166,7 +169,7 @@ func TestREADME(t *testing.T) {
 		t.Fatalf("%s has lost the marks around the table of metrics", path)
 	}
 	r := start(t, server.Config{Handler: server.Echo()})
-	want := before + begin + metricTable(r) + end + after
+	want := before + begin + metricTable(r) + "\n## Reasons\n\nWhy connections end: the label of `roost_closes_total`, and the word in the log.\n\n" + reasonTable(t) + end + after
 	switch {
 	case want == string(text):
 	case !*update:
@@ -190,6 +193,42 @@ func TestREADME(t *testing.T) {
 			t.Errorf("the module's README.md names %s, which there is not", name)
 		}
 	}
+}
+
+// reasonTable is the reasons for which connections end, as conn/state.go explains them.
+func reasonTable(t *testing.T) string {
+	t.Helper()
+	file, err := parser.ParseFile(gotoken.NewFileSet(), "../state.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| reason | when |\n| --- | --- |\n"
+	reason := conn.ReasonNone
+	for _, d := range file.Decls {
+		constants, ok := d.(*ast.GenDecl)
+		if !ok || constants.Tok != gotoken.CONST {
+			continue
+		}
+		for _, s := range constants.Specs {
+			spec := s.(*ast.ValueSpec)
+			name := spec.Names[0].Name
+			if !strings.HasPrefix(name, "Reason") || name == "Reasons" {
+				continue
+			}
+			if reason != conn.ReasonNone {
+				text, ok := strings.CutPrefix(strings.Join(strings.Fields(spec.Doc.Text()), " "), name+": ")
+				if !ok {
+					t.Errorf("conn.%s is not explained", name)
+				}
+				table += fmt.Sprintf("| `%s` | %s |\n", reason, text)
+			}
+			reason++
+		}
+	}
+	if reason != conn.Reasons {
+		t.Errorf("%d reasons in conn/state.go, want %d", reason, conn.Reasons)
+	}
+	return table
 }
 
 // metricTable is what /metrics says of its own metrics.

@@ -1,7 +1,7 @@
 // The dashboard: plots from the stream of events, and the table of connections,
 // which is asked for now and then.
 
-import { Plot, bytes, count, percent, seconds } from "./plot.js";
+import { Plot, bytes, count, exact, percent, seconds } from "./plot.js";
 
 const KEEP = 600; // samples
 const AGAIN_MS = 5_000; // before a stream that was refused is asked for again
@@ -17,14 +17,14 @@ const byId = (id) => document.getElementById(id);
 const rate = (n) => `${count(n)}/s`;
 const plots = [
   { name: "connections", title: "Open connections", lines: [{ field: "connections" }], format: count },
+  { name: "closes", title: "Connections come and go", lines: [{ field: "closes_per_second", label: "closed" }, { field: "opened_per_second", label: "opened" }], format: rate },
   { name: "messages", title: "Messages received", lines: [{ field: "messages_received_per_second" }], format: rate },
   { name: "deliveries", title: "Broadcast deliveries", lines: [{ field: "deliveries_per_second" }], format: rate },
-  { name: "fanout", title: "Fan-out", lines: [{ field: "fanout_seconds", label: "mean" }, { field: "fanout_longest_seconds", label: "longest" }], format: seconds, least: 1e-4 },
-  { name: "memory", title: "Memory of the process", lines: [{ field: "resident_bytes" }], format: bytes },
-  { name: "density", title: "Growth per connection", lines: [{ field: "resident_bytes_per_connection" }], format: bytes, least: 300 },
+  { name: "fanout", title: "Time of a fan-out", lines: [{ field: "fanout_seconds", label: "mean" }, { field: "fanout_longest_seconds", label: "longest" }], format: seconds, least: 1e-4, none: "No broadcast in this second" },
   { name: "queued", title: "Waiting for slow clients", lines: [{ field: "write_queue_bytes" }], format: bytes, least: 1000 },
-  { name: "closes", title: "Closes", lines: [{ field: "closes_per_second" }], format: rate },
-  { name: "busy", title: "Busiest reactor", lines: [{ field: "reactor_busy" }], format: percent, least: 0.1 },
+  { name: "drops", title: "Frames dropped", lines: [{ field: "drops_per_second" }], format: rate },
+  { name: "memory", title: "Memory of the process", lines: [{ field: "resident_bytes" }], format: bytes },
+  { name: "density", title: "Memory per connection", lines: [{ field: "resident_bytes_per_connection" }], format: bytes, least: 300, none: "The process's growth, from 5,000 connections on" },
 ].map((spec) => new Plot(spec));
 byId("plots").append(...plots.map(({ figure }) => figure));
 
@@ -35,6 +35,7 @@ let due = false; // something has to be drawn
 function draw() {
   due = false;
   if (document.hidden || samples.length === 0) return;
+  showLevels();
   for (const plot of plots) plot.draw(samples);
   document.body.dataset.at = samples.at(-1).at_ms;
   showCloses();
@@ -61,6 +62,55 @@ function setState(state, text) {
   document.body.dataset.state = state;
   // Written again, it would be read aloud again.
   if (byId("state").textContent !== text) byId("state").textContent = text;
+}
+
+// --------------------------------------------------------------------- levels
+
+const NEAR = 0.75; // from this share of a limit on a level is marked
+const AT = 0.9; // and from this one marked as grave; the server itself begins to act here
+
+const units = { "": exact, bytes, share: percent };
+
+// tile makes what shows one level, once.
+function tile(name) {
+  const li = document.createElement("li");
+  li.dataset.level = name;
+  const bar = document.createElement("div");
+  bar.className = "level";
+  bar.setAttribute("role", "meter");
+  bar.setAttribute("aria-label", name);
+  bar.setAttribute("aria-valuemin", 0);
+  bar.setAttribute("aria-valuemax", 100);
+  bar.append(document.createElement("div"));
+  const [title, share, of] = ["title", "share", "of"].map((className) => {
+    const span = document.createElement("span");
+    span.className = className;
+    return span;
+  });
+  title.textContent = name;
+  li.append(title, share, bar, of);
+  byId("levels").append(li);
+  return li;
+}
+
+function showLevels() {
+  const shown = new Map([...byId("levels").children].map((li) => [li.dataset.level, li]));
+  for (const { name, unit, used, limit, of } of about.levels ?? []) {
+    const li = shown.get(name) ?? tile(name);
+    shown.delete(name);
+    const share = used / limit;
+    const state = share >= AT ? "at" : share >= NEAR ? "near" : "";
+    const says = unit === "share" ? of : `${units[unit](used)} of ${units[unit](limit)}`;
+    li.dataset.state = state;
+    li.title = `the limit: ${of}`;
+    li.querySelector(".share").textContent = percent(Math.round(share * 100) / 100);
+    li.querySelector(".of").textContent = `${says}${{ at: ": nearly all", near: ": much" }[state] ?? ""}`;
+    const bar = li.querySelector(".level");
+    bar.setAttribute("aria-valuenow", Math.min(100, Math.round(share * 100)));
+    bar.setAttribute("aria-valuetext", li.querySelector(".of").textContent);
+    bar.firstChild.style.width = `${Math.min(100, share * 100)}%`;
+  }
+  for (const li of shown.values()) li.remove(); // a limit that was lifted
 }
 
 // --------------------------------------------------------------------- stream
@@ -99,7 +149,7 @@ function showCloses() {
   for (const { closes } of samples) for (const [reason, n] of Object.entries(closes)) recent[reason] = (recent[reason] ?? 0) + n;
   const all = Object.entries(about.closed ?? {}).sort(([, a], [, b]) => b - a);
   byId("closes").tBodies[0].replaceChildren(...all.map(([reason, n]) => {
-    const tr = row(cell(reason), cell(count(recent[reason] ?? 0)), cell(count(n)));
+    const tr = row(cell(reason), cell(exact(recent[reason] ?? 0)), cell(exact(n)));
     tr.dataset.reason = reason;
     tr.dataset.total = n;
     return tr;
@@ -121,7 +171,7 @@ async function look() {
     if (busy()) note("The table stands still while you point at it.");
     else if (!document.hidden) show(await ask(`debug/conns?format=json&limit=${TABLE_ROWS}&sort=${byId("sort").value}`), mine);
   } catch (err) {
-    if (mine === looked) note(`The connections are not known: ${err.message}`);
+    if (mine === looked) note(`The connections cannot be asked for: ${err.message}`);
   }
   if (mine === looked) timer = setTimeout(look, Math.max(TABLE_MS, TABLE_SHARE * (performance.now() - began)));
 }
@@ -148,12 +198,12 @@ function show(conns, mine) {
     const tr = row(
       cell(c.peer, c.id), cell(c.state), cell(seconds(c.age_seconds)), cell(seconds(c.idle_seconds)),
       cell(c.queued_bytes ? `${bytes(c.queued_bytes)} in ${count(c.queued_frames)}` : "–", "bytes in frames"),
-      cell(count(c.dropped_frames)), cell(c.rtt_seconds ? seconds(c.rtt_seconds) : "–"), cell(count(c.unacked_segments), "segments"), action,
+      cell(c.unsent_bytes ? bytes(c.unsent_bytes) : "–", "in the kernel's send buffer"), cell(count(c.dropped_frames)), cell(c.rtt_seconds ? seconds(c.rtt_seconds) : "–"), cell(count(c.unacked_segments), "segments"), action,
     );
     tr.dataset.id = c.id;
     return tr;
   }));
-  note(conns.length === 0 ? { queue: "Nothing waits for any connection.", drops: "Nothing was dropped of late." }[byId("sort").value] ?? "Nobody is connected." : "");
+  note(conns.length === 0 ? { queue: "Nothing waits in the server for any connection.", unsent: "Nothing waits for any connection, in the server or in the kernel.", drops: "No frame was dropped for any of those that are open." }[byId("sort").value] ?? "Nobody is connected." : "");
 }
 
 let saidAt = -Infinity; // when the outcome of a close was noted

@@ -2,10 +2,10 @@
 
 const WIDTH = 360;
 const HEIGHT = 150;
-const LEFT = 52; // of the drawing, where the labels of the y axis end
+const LEFT = 58; // of the drawing, where the labels of the y axis end
 const RIGHT = 8;
 const TOP = 8;
-const BOTTOM = 22;
+const BOTTOM = 24;
 const SPAN_MS = 600_000; // of the x axis
 const TICK_MS = 120_000;
 const GAP_MS = 3_500; // a longer pause between two samples is no line
@@ -28,6 +28,7 @@ export function count(n) {
   return scaled(n, [[1e9, "G"], [1e6, "M"], [1e3, "k"]]);
 }
 
+export const exact = (n) => grouping.format(n);
 export const bytes = (n) => scaled(n, [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
 export const percent = (n) => `${Number((n * 100).toPrecision(3))} %`;
 
@@ -67,9 +68,10 @@ function html(name, className, text = "") {
 // with the arrow keys.
 export class Plot {
   // lines: [{field, label}], of a sample; format: a number as text; least: the least
-  // end of the y axis, so that noise around 0 does not fill the plot.
-  constructor({ name, title, lines, format, least = 0 }) {
-    Object.assign(this, { title, lines, format, least, samples: [], at: -1 });
+  // end of the y axis, so that noise around 0 does not fill the plot; none: what it means
+  // that there is no value.
+  constructor({ name, title, lines, format, least = 0, none = "" }) {
+    Object.assign(this, { title, lines, format, least, none, samples: [], at: -1 });
     this.now = html("output", "now", "–");
     this.reading = html("p", "reading");
     this.svg = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title });
@@ -159,7 +161,8 @@ export class Plot {
     this.at = i;
     this.svg.querySelector(".cursor")?.remove();
     const s = this.samples[i];
-    this.reading.textContent = s === undefined ? "" : `${seconds(Math.round((this.end - s.at_ms) / 1000))} ago: ${this.lines
+    const absent = this.samples.at(-1)?.[this.lines[0].field] === null;
+    this.reading.textContent = s === undefined ? (absent ? this.none : "") : `${seconds(Math.round((this.end - s.at_ms) / 1000))} ago: ${this.lines
       .map(({ field, label }) => `${label ? `${label} ` : ""}${s[field] === null ? "–" : this.format(s[field])}`).join(", ")}`;
     if (s !== undefined) this.svg.append(element("line", { class: "cursor", x1: this.x(s.at_ms), x2: this.x(s.at_ms), y1: TOP, y2: HEIGHT - BOTTOM }));
   }
