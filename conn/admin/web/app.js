@@ -196,9 +196,10 @@ function show(conns, mine) {
     const action = document.createElement("td");
     action.append(button);
     const tr = row(
-      cell(c.peer, c.id), cell(c.state), cell(seconds(c.age_seconds)), cell(seconds(c.idle_seconds)),
+      cell(c.peer, c.id),
       cell(c.queued_bytes ? `${bytes(c.queued_bytes)} in ${count(c.queued_frames)}` : "–", "bytes in frames"),
-      cell(c.unsent_bytes ? bytes(c.unsent_bytes) : "–", "in the kernel's send buffer"), cell(count(c.dropped_frames)), cell(c.rtt_seconds ? seconds(c.rtt_seconds) : "–"), cell(count(c.unacked_segments), "segments"), action,
+      cell(c.unsent_bytes ? bytes(c.unsent_bytes) : "–", "in the kernel's send buffer"), cell(count(c.dropped_frames)), cell(c.rtt_seconds ? seconds(c.rtt_seconds) : "–"), cell(count(c.unacked_segments), "segments"),
+      cell(seconds(c.idle_seconds)), cell(seconds(c.age_seconds)), cell(c.state), action,
     );
     tr.dataset.id = c.id;
     return tr;

@@ -77,7 +77,11 @@ export class Plot {
     this.svg = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title });
     const caption = document.createElement("figcaption");
     caption.append(html("span", "title", title), this.now);
-    if (lines.length > 1) lines.forEach(({ label }, i) => caption.append(html("span", i ? "key second" : "key", label)));
+    if (lines.length > 1) {
+      const keys = html("span", "keys");
+      keys.append(...lines.map(({ label }, i) => html("span", i ? "key second" : "key", label)));
+      caption.append(keys);
+    }
     this.figure = document.createElement("figure");
     this.figure.dataset.plot = name;
     this.figure.tabIndex = 0;
