@@ -169,13 +169,20 @@ func (g *Group) add(sum *atomic.Int64, n int, bound int64) {
 
 // Tick sets the clock that connections are stamped with. Deadlines are as exact
 // as Tick is frequent. Reading a coarse clock instead of the system's keeps two
-// clock calls out of every message.
-// It never goes back; it may be called from any goroutine.
+// clock calls out of every message. The clock never goes back; Tick may be called from
+// any goroutine.
 func (g *Group) Tick(now time.Time) {
-	ms := uint32(now.Sub(g.start).Milliseconds())
-	if int32(ms-g.now.Load()) < 0 {
-		return
+	ran := now.Sub(g.start)
+	advance(&g.now, uint32(ran.Milliseconds()))
+	advance(&g.second, uint32(ran/time.Second))
+}
+
+// advance moves a clock that wraps, and never back.
+func advance(clock *atomic.Uint32, to uint32) {
+	for {
+		now := clock.Load()
+		if int32(to-now) <= 0 || clock.CompareAndSwap(now, to) {
+			return
+		}
 	}
-	g.now.Store(ms)
-	g.second.Store(uint32(now.Sub(g.start).Seconds()))
 }

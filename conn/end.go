@@ -5,6 +5,7 @@ package conn
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -44,8 +45,8 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 func (c *Conn) end() {
 	c.forgetInbound()
 	g := c.group
-	peer := g.leaving.take(c)
 	c.mu.Lock()
+	peer := g.leaving.take(c) // under the lock: who else holds it may be about to put
 	why, code, flag := c.why, c.code, c.flag
 	if g.wanted(why) {
 		if client := c.client(); client.IsValid() {
@@ -82,9 +83,17 @@ type leaving struct {
 	peers map[*Conn]netip.AddrPort // guarded by mu
 }
 
-func (l *leaving) put(c *Conn, peer netip.AddrPort) {
+// leavingMost bounds leaving, unless the log wants to know everybody: one for each
+// reason would do, if it ends before the others.
+const leavingMost = 1024
+
+// put remembers the peer of c, unless there are most already.
+func (l *leaving) put(c *Conn, peer netip.AddrPort, most int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.peers) >= most {
+		return
+	}
 	if l.peers == nil {
 		l.peers = map[*Conn]netip.AddrPort{}
 	}
@@ -103,6 +112,19 @@ func (l *leaving) take(c *Conn) netip.AddrPort {
 	delete(l.peers, c)
 	l.some.Store(len(l.peers) > 0)
 	return peer
+}
+
+// rememberPeerLocked is called before FIN is sent.
+func (c *Conn) rememberPeerLocked() {
+	g, most := c.group, leavingMost
+	if g.debug() {
+		most = math.MaxInt
+	} else if !g.wanted(c.why) {
+		return
+	}
+	if peer := socket.PeerAddr(c.reg.FD()); peer.IsValid() {
+		g.leaving.put(c, peer, most)
+	}
 }
 
 // debug reports whether the end of each connection is logged.

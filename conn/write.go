@@ -226,9 +226,7 @@ func (c *Conn) flushLocked() {
 	if c.State() == StateClosing && c.flag&finSent == 0 {
 		c.flag |= finSent
 		if c.flag&peerDone == 0 { // else close(2) comes right behind
-			if c.group.wanted(c.why) {
-				c.group.leaving.put(c, socket.PeerAddr(c.reg.FD()))
-			}
+			c.rememberPeerLocked()
 			// An error means that the peer is gone; reading will say so.
 			_ = socket.ShutdownWrite(c.reg.FD())
 		}
