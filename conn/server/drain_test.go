@@ -5,6 +5,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -80,45 +81,48 @@ func TestDrainServesThoseThatAreLeft(t *testing.T) {
 // and the log says how it goes.
 func TestDrainIsEven(t *testing.T) {
 	for _, n := range []int{1, 3, 40, 300} {
-		const over = 400 * time.Millisecond
-		var log syncBuffer
-		srv, addr := start(t, server.Config{Handler: server.Chat(), DrainTime: over, DrainCode: frame.StatusServiceRestart,
-			Log: slog.New(slog.NewTextHandler(&log, nil))})
-		var clients []*conntest.Client
-		for range n {
-			clients = append(clients, conntest.Dial(t, addr, "/ws"))
-		}
-		var mu sync.Mutex
-		var closed []time.Duration
-		var all sync.WaitGroup
-		began := time.Now()
-		for _, c := range clients {
-			all.Go(func() {
-				if code := c.Closed(); code != 1012 {
-					t.Errorf("closed with %d, want 1012", code)
-				}
-				mu.Lock()
-				closed = append(closed, time.Since(began))
-				mu.Unlock()
-				_ = c.Close()
-			})
-		}
-		_, done := shutdown(t, srv)
-		all.Wait()
-		if err := <-done; err != nil {
-			t.Errorf("%d clients: %v", n, err)
-		}
-		for i, at := range closed {
-			if least := time.Duration(math.Floor((float64(i) + 0.49) / float64(n) * float64(over))); at < least {
-				t.Errorf("%d of %d clients are closed after %v, want %v at least", i+1, n, at, least)
+		t.Run(fmt.Sprint(n, " clients"), func(t *testing.T) {
+			t.Parallel()
+			const over = 400 * time.Millisecond
+			var log syncBuffer
+			srv, addr := start(t, server.Config{Handler: server.Chat(), DrainTime: over, DrainCode: frame.StatusServiceRestart,
+				Log: slog.New(slog.NewTextHandler(&log, nil))})
+			var clients []*conntest.Client
+			for range n {
+				clients = append(clients, conntest.Dial(t, addr, "/ws"))
 			}
-		}
-		if got := srv.Stats().Ended[conn.ReasonShutdown]; got != uint64(n) {
-			t.Errorf("%d of %d clients are counted", got, n)
-		}
-		if s := log.String(); !strings.Contains(s, "msg=draining clients=") {
-			t.Errorf("the log does not tell the progress:\n%s", s)
-		}
+			var mu sync.Mutex
+			var closed []time.Duration
+			var all sync.WaitGroup
+			began := time.Now()
+			for _, c := range clients {
+				all.Go(func() {
+					if code := c.Closed(); code != 1012 {
+						t.Errorf("closed with %d, want 1012", code)
+					}
+					mu.Lock()
+					closed = append(closed, time.Since(began))
+					mu.Unlock()
+					_ = c.Close()
+				})
+			}
+			_, done := shutdown(t, srv)
+			all.Wait()
+			if err := <-done; err != nil {
+				t.Errorf("%d clients: %v", n, err)
+			}
+			for i, at := range closed {
+				if least := time.Duration(math.Floor((float64(i) + 0.49) / float64(n) * float64(over))); at < least {
+					t.Errorf("%d of %d clients are closed after %v, want %v at least", i+1, n, at, least)
+				}
+			}
+			if got := srv.Stats().Ended[conn.ReasonShutdown]; got != uint64(n) {
+				t.Errorf("%d of %d clients are counted", got, n)
+			}
+			if s := log.String(); !strings.Contains(s, "msg=draining clients=") {
+				t.Errorf("the log does not tell the progress:\n%s", s)
+			}
+		})
 	}
 }
 

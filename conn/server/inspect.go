@@ -60,7 +60,7 @@ func (o Order) weight(c *conn.Conn) int {
 // out those for which nothing waits, nothing was dropped or nothing is known if that
 // is the order. It looks at every connection once and asks the kernel about those it returns.
 func (s *Server) Inspect(order Order, limit int) []ConnInfo {
-	if limit <= 0 || !s.running() {
+	if limit <= 0 || !s.running.Load() {
 		return nil
 	}
 	var infos []ConnInfo
@@ -85,7 +85,7 @@ func (s *Server) CloseConn(id string, code frame.StatusCode, reason string) bool
 	place, number, ok := strings.Cut(id, "-")
 	slot, err := strconv.ParseUint(place, 10, 32)
 	cookie, err2 := strconv.ParseUint(number, 16, 64)
-	if !ok || err != nil || err2 != nil || !s.running() {
+	if !ok || err != nil || err2 != nil || !s.running.Load() {
 		return false
 	}
 	c := s.hub.At(uint32(slot))

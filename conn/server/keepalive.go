@@ -15,6 +15,8 @@ import (
 // and visits a slice of the slots, so that each connection is looked at several
 // times per deadline and no tick is expensive.
 type sweeper struct {
+	slowest time.Duration // between two ticks; static after Start
+
 	stop chan struct{}
 	done chan struct{}
 	beat chan struct{} // taken from as long as the sweeper works
@@ -43,9 +45,9 @@ func (w *sweeper) run(s *Server) {
 	c := s.group.Config
 	always := least(c.PingInterval, c.IdleTimeout)
 	passing := least(c.HandshakeTimeout, c.CloseTimeout)
-	tick := time.Second
+	tick := w.slowest
 	if shortest := least(always, passing); shortest > 0 {
-		tick = min(max(shortest/(2*sweepsPerDeadline), 2*time.Millisecond), time.Second)
+		tick = min(max(shortest/(2*sweepsPerDeadline), 2*time.Millisecond), tick)
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -68,8 +70,10 @@ func (w *sweeper) run(s *Server) {
 		case <-s.memory.collecting:
 			s.memory.collected(time.Now())
 		case <-alarm:
-			s.shedder.shed(time.Now())
-			alarm, rest = nil, time.After(shedEvery)
+			began := time.Now()
+			s.shedder.shed(began)
+			// To look at a million connections takes a while, and deadlines have to be met.
+			alarm, rest = nil, time.After(max(shedEvery, time.Since(began)))
 		case slow := <-s.summary.slow:
 			s.summary.tell(slow)
 		case <-rest:

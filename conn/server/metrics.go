@@ -41,7 +41,7 @@ type Stats struct {
 
 // Stats may be called at any time. It is zero before Start.
 func (s *Server) Stats() Stats {
-	if !s.running() {
+	if !s.running.Load() {
 		return Stats{}
 	}
 	g := &s.group.Stats

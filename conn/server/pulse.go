@@ -40,12 +40,9 @@ func (s *Server) Progress(ctx context.Context) error {
 }
 
 func (p *pulse) get(s *Server) (*poller.Probe, error) {
-	s.mu.Lock()
-	running := s.poller != nil
-	s.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !running {
+	if p.closed || !s.running.Load() {
 		return nil, ErrStopping
 	}
 	if p.probe == nil {

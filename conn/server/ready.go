@@ -19,7 +19,7 @@ func (s *Server) Ready() error {
 	switch {
 	case s.draining.Load():
 		return ErrDraining
-	case !s.running():
+	case !s.running.Load():
 		return ErrNotStarted
 	}
 	l := s.limits.Load()

@@ -34,6 +34,7 @@ type Server struct {
 	// Static after Start.
 	poller *poller.Poller
 
+	running   atomic.Bool                        // hub and poller are there
 	listeners atomic.Pointer[[]*poller.Listener] // grows during Start
 
 	mu      sync.Mutex
@@ -76,6 +77,7 @@ func New(config Config) (*Server, error) {
 	s.clients.trusted, _ = parseProxies(config.TrustedProxies) // checked by Validate
 	s.shedder = &shedder{server: s, wake: make(chan struct{}, 1)}
 	s.summary = newSummary(s)
+	s.sweeper.slowest = time.Second
 	s.listeners.Store(new([]*poller.Listener))
 	s.http = s.newHTTP()
 	s.group = conn.NewGroup(conn.Config{
@@ -155,6 +157,7 @@ func (s *Server) Start() (err error) {
 	if err != nil {
 		return err
 	}
+	s.running.Store(true)
 	go s.serveHTTP()
 	s.sweeper.start(s)
 	return s.openListeners()
@@ -200,11 +203,4 @@ func (s *Server) Settings() Config {
 	c.Limits = *s.limits.Load()
 	c.Handler, c.HTTP, c.Log, c.Inherited, c.OnFanOut, c.OnWait = nil, nil, nil, nil, nil, nil
 	return c
-}
-
-// running reports whether Start has come so far that there is a hub and a poller.
-func (s *Server) running() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.poller != nil
 }

@@ -43,11 +43,11 @@ const (
 	// patienceWhenFull is what a client may take for its request while others wait for
 	// the place it takes.
 	patienceWhenFull = time.Second
-	// shedEvery is the pause after each time that connections were shed: workers
+	// shedEvery is the least pause after each time that connections were shed: workers
 	// need it to free what the closed ones held.
 	shedEvery = 5 * time.Millisecond
 	// shedMost is how many connections are picked in one walk.
-	shedMost = 512
+	shedMost = 4096
 	// shedStride is how many slots are looked at before other goroutines get their turn.
 	shedStride = 4096
 )
@@ -155,8 +155,7 @@ func (d *shedder) shed(now time.Time) {
 		}
 		d.tell(b, now, total, n)
 	}
-	if d.crowded.Swap(false) {
-		total := d.silent.sum.Load()
+	if total := d.silent.sum.Load(); d.crowded.Swap(false) && total > 0 {
 		d.tell(d.silent, now, total, d.relieve(d.silent, total-max(1, total/10)))
 	}
 }

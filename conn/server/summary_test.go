@@ -59,12 +59,11 @@ func hasty(t *testing.T, config Config) (*Server, string, *lines) {
 	log := new(lines)
 	config.Listen = []string{"127.0.0.1:0"}
 	config.Log = slog.New(slog.NewTextHandler(log, nil)) // at info
-	config.PingInterval = 80 * time.Millisecond          // the sweeper ticks an eighth of that
 	s, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.summary.every = time.Millisecond
+	s.sweeper.slowest, s.summary.every = often, time.Millisecond
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
