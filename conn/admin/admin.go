@@ -67,7 +67,7 @@ func New(config Config) (*Listener, error) {
 		looking: make(chan struct{}, 1),
 	}
 	l.token.Store(&config.Token)
-	l.process = newProcess(l.config.Server)
+	l.process = newProcess()
 	l.history = newHistory(l)
 	l.registry = l.newRegistry()
 	l.http = &http.Server{

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"roost/conn/machine"
 	"roost/conn/server"
 )
 
@@ -20,15 +21,14 @@ import (
 // Prometheus library does.
 type process struct {
 	// Static after newProcess.
-	server *server.Server
-	began  time.Time
-	idle   int // descriptors that were open when no connection was
+	began time.Time
+	idle  int // descriptors that were open when no connection was
 
 	bare atomic.Int64 // resident set before the first connection
 }
 
-func newProcess(s *server.Server) *process {
-	p := &process{server: s, began: began()}
+func newProcess() *process {
+	p := &process{began: began()}
 	p.bare.Store(p.memory())
 	if _, counted := countDescriptors(); !counted {
 		if all, err := os.ReadDir("/proc/self/fd"); err == nil {
@@ -71,13 +71,8 @@ func (p *process) cpu() float64 {
 
 // memory is the resident set, in bytes; 0 when it cannot be read.
 func (p *process) memory() int64 {
-	statm, err := os.ReadFile("/proc/self/statm")
-	fields := strings.Fields(string(statm))
-	if err != nil || len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	n, _ := machine.This().ResidentSet()
+	return n
 }
 
 // descriptors are how many are open. Before Linux 6.2 the number is made of those

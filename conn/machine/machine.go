@@ -111,6 +111,15 @@ func (m Machine) AvailableMemory() (int64, error) {
 	return 0, fmt.Errorf("/%s has no MemAvailable", name)
 }
 
+// ResidentSet is the memory that this process has, in bytes.
+func (m Machine) ResidentSet() (int64, error) {
+	all, err := m.Numbers("proc/self/statm", 2)
+	if err != nil {
+		return 0, err
+	}
+	return all[1] * int64(os.Getpagesize()), nil
+}
+
 // LocalPorts is how many ports one address has for outgoing connections, ip(7).
 func (m Machine) LocalPorts() (int64, error) {
 	all, err := m.Numbers("proc/sys/net/ipv4/ip_local_port_range", 2)

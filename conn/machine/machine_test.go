@@ -71,7 +71,7 @@ func TestMemoryLimit(t *testing.T) {
 
 func TestMachineFaults(t *testing.T) {
 	for _, text := range []string{"", "\n", "many\n"} {
-		m := files{"proc/sys/fs/nr_open": text, "proc/sys/net/ipv4/ip_local_port_range": "1024" + text, "proc/self/limits": text, "proc/meminfo": text}.machine()
+		m := files{"proc/sys/fs/nr_open": text, "proc/sys/net/ipv4/ip_local_port_range": "1024" + text, "proc/self/limits": text, "proc/meminfo": text, "proc/self/statm": "1" + text}.machine()
 		if n, err := m.Sysctl("fs.nr_open"); err == nil {
 			t.Errorf("%q is read as %d", text, n)
 		}
@@ -83,6 +83,9 @@ func TestMachineFaults(t *testing.T) {
 		}
 		if n, err := m.AvailableMemory(); err == nil {
 			t.Errorf("%q is read as %d bytes", text, n)
+		}
+		if n, err := m.ResidentSet(); err == nil {
+			t.Errorf("half of statm is read as %d bytes", n)
 		}
 	}
 }
@@ -98,6 +101,9 @@ func TestThisMachine(t *testing.T) {
 	}
 	if n, err := m.LocalPorts(); n < 1 || err != nil {
 		t.Errorf("%d ports, %v", n, err)
+	}
+	if n, err := m.ResidentSet(); n < 1<<20 || err != nil {
+		t.Errorf("%d bytes resident, %v", n, err)
 	}
 }
 

@@ -3,16 +3,12 @@
 package server
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"os"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"roost/conn"
+	"roost/conn/machine"
 )
 
 // memory keeps the process below Limits.MaxMemory, as far as clients make it grow. Apart
@@ -49,7 +45,7 @@ const (
 
 func newMemory(s *Server) *memory {
 	return &memory{
-		measure: residentSet,
+		measure: machine.This().ResidentSet,
 		collect: debug.FreeOSMemory,
 		every:   time.Second,
 		server:  s,
@@ -60,23 +56,6 @@ func newMemory(s *Server) *memory {
 			remedy: "raise the limit if there is memory; lower --write-queue-total and --read-buffer-total; have fewer connections with --max-conns",
 		},
 	}
-}
-
-// residentSet is the memory that the process has, in bytes (proc(5), /proc/pid/statm).
-func residentSet() (int64, error) {
-	statm, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0, err
-	}
-	fields := bytes.Fields(statm)
-	if len(fields) < 2 {
-		return 0, errors.New("/proc/self/statm has no second field")
-	}
-	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("/proc/self/statm: %w", err)
-	}
-	return pages * int64(os.Getpagesize()), nil
 }
 
 // look is called every so often, and when a collection has ended: then it is fresh. What a
