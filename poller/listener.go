@@ -3,6 +3,7 @@
 package poller
 
 import (
+	"io/fs"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -70,7 +71,7 @@ func (p *Poller) Listen(addr string, config ListenerConfig) (*Listener, error) {
 	var fd int
 	var file *socket.UnixFile
 	if isUnix {
-		fd, file, err = socket.ListenUnix(path)
+		fd, file, err = socket.ListenUnix(path, fs.ModePerm)
 	} else {
 		fd, err = socket.Listen(addr, config.ReusePort)
 	}

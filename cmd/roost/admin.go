@@ -129,7 +129,9 @@ func (d *desk) close() {
 func adminRemedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another process listens there: stop it, choose another address with --admin, or '' for none; remove the file of a unix socket that nobody uses any more"
+		return "another process listens there: stop it, choose another address with --admin, or '' for none"
+	case errors.Is(err, syscall.ENOTSOCK):
+		return "remove the file if nobody needs it, or choose another path with --admin"
 	case errors.Is(err, syscall.EACCES):
 		return "the address needs privileges: choose another with --admin"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

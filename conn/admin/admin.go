@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"roost/poller/socket"
 )
 
 // Listener is the admin listener of a server. Its methods may be called from any
@@ -104,20 +104,38 @@ func (l *Listener) Start() error {
 	return nil
 }
 
-// listen opens addr. The permissions of a unix socket are those of the descriptor
-// that is bound, so that nobody else can get in even for a moment (unix(7)).
+// listen opens addr. A unix socket is for its owner.
 func listen(addr string) (net.Listener, error) {
-	var config net.ListenConfig
-	path, ok := strings.CutPrefix(addr, unixPrefix)
-	if !ok {
-		return config.Listen(context.Background(), "tcp", addr)
+	path, isUnix, err := socket.UnixPath(addr)
+	switch {
+	case err != nil:
+		return nil, err
+	case !isUnix:
+		return net.Listen("tcp", addr)
 	}
-	config.Control = func(_, _ string, c syscall.RawConn) error {
-		var err error
-		cerr := c.Control(func(fd uintptr) { err = os.NewSyscallError("fchmod", syscall.Fchmod(int(fd), 0o600)) })
-		return errors.Join(cerr, err)
+	fd, file, err := socket.ListenUnix(path, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	return config.Listen(context.Background(), "unix", path)
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	l, err := net.FileListener(f) // on a descriptor of its own
+	if err != nil {
+		_ = file.Remove()
+		return nil, err
+	}
+	return &unixListener{l, file}, nil
+}
+
+// unixListener removes its file when it is closed.
+type unixListener struct {
+	net.Listener
+	file *socket.UnixFile
+}
+
+func (l *unixListener) Close() error {
+	_ = l.file.Remove() // what cannot be removed is replaced at the next start
+	return l.Listener.Close()
 }
 
 // Addr is where the listener listens, as a client would name it; "" before Start.

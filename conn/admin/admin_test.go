@@ -172,8 +172,16 @@ func TestServerNotStarted(t *testing.T) {
 	r.want(http.StatusNotFound, "POST", "/debug/conns/0-1/close")
 }
 
+// A unix socket is its owner's, takes the place of one that a killed process has left, and
+// leaves nothing.
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
+	killed, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.SetUnlinkOnClose(false)
+	_ = killed.Close()
 	r := start(t, server.Config{Handler: server.Echo()}, func(c *admin.Config) { c.Addr = "unix:" + path })
 	if r.admin.Addr() != "unix:"+path {
 		t.Errorf("listens on %q", r.admin.Addr())

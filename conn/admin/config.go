@@ -13,6 +13,7 @@ import (
 
 	"roost/conn/machine"
 	"roost/conn/server"
+	"roost/poller/socket"
 )
 
 // Config is everything the admin listener can be told.
@@ -66,13 +67,8 @@ func (c Config) Validate() error {
 
 // CheckAddr says what is wrong with an address to listen on.
 func CheckAddr(addr string) error {
-	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
-		const most = 107 // sun_path with its final zero, unix(7)
-		// One that begins with @ is in no folder (unix(7), abstract), and anybody may connect.
-		if path == "" || len(path) > most || path[0] == '@' || strings.ContainsRune(path, 0) {
-			return fmt.Errorf("%q is no address; want unix: and a path of 1 to %d bytes, of a file", addr, most)
-		}
-		return nil
+	if _, ok, err := socket.UnixPath(addr); ok {
+		return err
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {

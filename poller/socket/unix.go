@@ -63,9 +63,9 @@ func (f *UnixFile) Remove() error {
 
 // ListenUnix opens a listening unix stream socket at path. A file that an earlier
 // process has left there is replaced; when somebody answers behind it, the error is
-// EADDRINUSE, as for a port. Who may connect is decided by the file's mode, which the
-// umask cuts, and its folder's. The caller owns the descriptor.
-func ListenUnix(path string) (fd int, file *UnixFile, err error) {
+// EADDRINUSE, as for a port. Who may connect is decided by the file's mode, which is mode
+// as the umask cuts it, and its folder's. The caller owns the descriptor.
+func ListenUnix(path string, mode fs.FileMode) (fd int, file *UnixFile, err error) {
 	if err := clearUnix(path); err != nil {
 		return -1, nil, fmt.Errorf("listen on %s%s: %w", unixScheme, path, err)
 	}
@@ -73,14 +73,18 @@ func ListenUnix(path string) (fd int, file *UnixFile, err error) {
 	if err != nil {
 		return -1, nil, &net.OpError{Op: "listen", Net: "unix", Err: os.NewSyscallError("socket", err)}
 	}
-	if file, err = bindUnix(fd, path); err != nil {
+	if file, err = bindUnix(fd, path, mode); err != nil {
 		Close(fd)
 		return -1, nil, fmt.Errorf("listen on %s%s: %w", unixScheme, path, err)
 	}
 	return fd, file, nil
 }
 
-func bindUnix(fd int, path string) (*UnixFile, error) {
+func bindUnix(fd int, path string, mode fs.FileMode) (*UnixFile, error) {
+	// The file is made with the descriptor's mode: nobody else can get in even for a moment.
+	if err := unix.Fchmod(fd, uint32(mode.Perm())); err != nil {
+		return nil, os.NewSyscallError("fchmod", err)
+	}
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}

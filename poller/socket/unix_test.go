@@ -16,7 +16,7 @@ import (
 // listenUnix returns a listener that lives as long as the test.
 func listenUnix(t *testing.T, path string) (int, *UnixFile) {
 	t.Helper()
-	fd, file, err := ListenUnix(path)
+	fd, file, err := ListenUnix(path, 0o700)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,6 +28,9 @@ func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	lfd, file := listenUnix(t, path)
 	wantFlags(t, "listener", lfd)
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
 	if got := ListenAddr(lfd); got.Network() != "unix" || got.String() != path {
 		t.Errorf("listening on %v %v, want unix %s", got.Network(), got, path)
 	}
@@ -59,11 +62,11 @@ func TestListenUnix(t *testing.T) {
 // TestUnixPathInUse: what nobody listens behind is replaced, the rest is not.
 func TestUnixPathInUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	stale, _, err := ListenUnix(path)
+	stale, _, err := ListenUnix(path, 0o777)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := ListenUnix(path); !errors.Is(err, unix.EADDRINUSE) {
+	if _, _, err := ListenUnix(path, 0o777); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("listening twice: %v, want EADDRINUSE", err)
 	}
 	if fd, errno := Accept(stale); errno != 0 { // it was asked whether it lives
@@ -80,7 +83,7 @@ func TestUnixPathInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if _, _, err := ListenUnix(datagram); !errors.Is(err, unix.EADDRINUSE) {
+	if _, _, err := ListenUnix(datagram, 0o777); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("a datagram socket is in use there: %v, want EADDRINUSE", err)
 	}
 }
@@ -96,14 +99,14 @@ func TestUnixPathIsNoSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{file, link, dir} {
-		if _, _, err := ListenUnix(path); !errors.Is(err, unix.ENOTSOCK) || !strings.Contains(err.Error(), path) {
+		if _, _, err := ListenUnix(path, 0o777); !errors.Is(err, unix.ENOTSOCK) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want ENOTSOCK and the path", path, err)
 		}
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "precious" {
 		t.Errorf("the file has become %q, %v", text, err)
 	}
-	if _, _, err := ListenUnix(filepath.Join(dir, "no", "folder")); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := ListenUnix(filepath.Join(dir, "no", "folder"), 0o777); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
 	}
 }

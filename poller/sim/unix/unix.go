@@ -42,6 +42,8 @@ func GetsockoptInt(int, int, int) (int, error) { return 0, unix.ENOSYS }
 
 func SetsockoptSockFprog(int, int, int, *SockFprog) error { return unix.ENOSYS }
 
+func Fchmod(int, uint32) error { return unix.ENOSYS }
+
 func SetNonblock(int, bool) error { return unix.ENOSYS }
 
 func Bind(fd int, _ Sockaddr) error {
