@@ -80,6 +80,7 @@ func TestDrainServesThoseThatAreLeft(t *testing.T) {
 // TestDrainIsEven: none is closed before its turn, all with the code that was asked for,
 // and the log says how it goes.
 func TestDrainIsEven(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	for _, n := range []int{1, 3, 40, 300} {
 		t.Run(fmt.Sprint(n, " clients"), func(t *testing.T) {
 			t.Parallel()

@@ -142,6 +142,9 @@ func TestInheritedSockets(t *testing.T) {
 	}
 	for _, addr := range addrs {
 		talk(t, addr)
+		if err := srv.Hub().Drain(t.Context()); err != nil { // what was said is not for the next
+			t.Fatal(err)
+		}
 	}
 	for _, f := range files {
 		if err := f.Close(); !errors.Is(err, os.ErrClosed) {
