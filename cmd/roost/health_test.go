@@ -61,7 +61,7 @@ func TestHealth(t *testing.T) {
 		{"--admin " + port, false, exitOK, "ok\n"},
 		{"--admin unix:" + socket, false, exitOK, "ok\n"},
 		{"--admin unix:" + socket + "x", false, exitFailure, "no such file"},
-		{"--admin unix:", false, exitUsage, "a path of 1 to"},
+		{"--admin unix:", false, exitUsage, "the path of a file"},
 		{"--admin 0.0.0.0" + port, false, exitOK, "ok\n"},
 		{"--admin " + address(silent) + " --timeout 50ms", false, exitFailure, "deadline exceeded"},
 		{"--admin " + address(elsewhere), false, exitFailure, "302 Found"},
