@@ -220,7 +220,7 @@ func reasonTable(t *testing.T) string {
 				if !ok {
 					t.Errorf("conn.%s is not explained", name)
 				}
-				table += fmt.Sprintf("| `%s` | %s |\n", reason, text)
+				table += fmt.Sprintf("| %#q | %s |\n", reason, text)
 			}
 			reason++
 		}
