@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"roost/conn/server"
 	"roost/poller/socket"
@@ -25,7 +26,12 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 	f := &line.Serve
 	level := new(slog.LevelVar)
 	level.Set(f.level())
-	log := f.logger(stderr, level)
+	direct := f.logger(stderr, level)
+	out := newLogWriter(stderr, func(lost uint64) {
+		direct.Warn("log lines were lost: whoever reads the log is too slow", "lines", lost)
+	})
+	defer out.flush(time.Second) // behind everything else that is deferred
+	log := f.logger(out, level)
 	descriptors := raiseLimit(log, f)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(headroom)

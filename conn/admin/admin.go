@@ -50,8 +50,9 @@ const (
 	// slowestAnswer is how long an answer may take to be made and sent, where a
 	// handler does not say otherwise.
 	slowestAnswer = 30 * time.Second
-	idleConn      = time.Minute
-	maxHead       = 16 << 10
+	// idleConn is short: a kept-alive connection takes one of mostConns.
+	idleConn = 10 * time.Second
+	maxHead  = 16 << 10
 )
 
 // New checks config and prepares a Listener. It opens nothing; one that is never
