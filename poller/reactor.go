@@ -60,15 +60,18 @@ func (re *reactor) del(fd int) {
 // (a 16-byte closure).
 func (r *Registration) dispatch(ev netpoll.EpollEvent) {
 	re := r.reactor
+	held, helps := r.raise(events(ev)), re.poller.pool.help >= 0
+	if !held && !helps {
+		return
+	}
 	now := clock()
 	re.enter(now)
-	switch held := r.raise(events(ev)); {
-	case re.poller.pool.help >= 0:
+	if helps {
 		if held {
 			re.serve(r, now)
 		}
 		re.help()
-	case held:
+	} else {
 		re.poller.pool.push(r)
 	}
 	re.leave(clock())
