@@ -68,7 +68,7 @@ func TestEventOfPreviousOwnerIsOnlyAHint(t *testing.T) {
 		found <- errno
 		return Wait
 	})
-	l.mark(uint32(events(interest | unix.EPOLLHUP | unix.EPOLLERR))) // as dispatch does, which is the reactor's alone
+	l.mark(events(interest | unix.EPOLLHUP | unix.EPOLLERR)) // as dispatch does, which is the reactor's alone
 	if err := await(t, found, "the handler runs"); err != socket.Again {
 		t.Errorf("recv: %v, want EAGAIN", err)
 	}

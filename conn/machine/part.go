@@ -9,7 +9,7 @@ import "slices"
 // it are alive, and the collector's headroom may be a quarter of that.
 const (
 	UserBytesPerConn = 215
-	UserBytesFixed   = 16 << 20 // without a connection
+	UserBytesFixed   = 18 << 20 // without a connection
 	UserSource       = "measured at 100,000 idle connections with scripts/million.sh"
 )
 
