@@ -62,7 +62,7 @@ command_of() { # server, port, scenario
 	roost)
 		local handler=chat
 		[[ $3 != echo ]] || handler=echo
-		echo "$folder/bin/roost --listen 127.0.0.1:$2 --admin= --handler $handler"
+		echo "$folder/bin/roost --listen 127.0.0.1:$2 --admin 127.0.0.1:0 --handler $handler"
 		;;
 	*) echo "$folder/bin/$1 -listen 127.0.0.1:$2" ;;
 	esac

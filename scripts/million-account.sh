@@ -13,7 +13,7 @@ echo "roost doctor says:"
 
 # Deadlines have no part in a connection's size. In the guest the pings of a long
 # ramp would be answered too late.
-GODEBUG=gctrace=1 "$work/roost" --listen "127.0.0.1:$port" --admin= --handshake-timeout 5m --ping-interval 10h 2>"$work/server.log" &
+GODEBUG=gctrace=1 "$work/roost" --listen "127.0.0.1:$port" --admin 127.0.0.1:0 --handshake-timeout 5m --ping-interval 10h 2>"$work/server.log" &
 server=$!
 bench=
 # shellcheck disable=SC2317 # called by trap

@@ -29,9 +29,6 @@ port=$(free_port) old_admin=$(free_port) new_admin=$(free_port)
 step() { printf '\n%s\n' "$*"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-# metric prints one series of a server, its first argument being the admin port.
-metric() { curl -sS --fail "http://127.0.0.1:$1/metrics" | awk -v name="$2" '$1 == name { printf "%d\n", $2; found = 1 } END { exit !found }'; }
-
 # until_metric waits until a series compares as wished, for two minutes at most.
 until_metric() { # admin port, series, comparison of test(1), number
 	local value deadline=$((SECONDS + 120))
@@ -46,10 +43,7 @@ start() { # name, admin port
 	bin/roost --config "$work/roost.yaml" --admin "127.0.0.1:$2" 2>"$work/$1.log" &
 	pids+=($!)
 	started=$!
-	until bin/roost health --ready --admin "127.0.0.1:$2" >/dev/null 2>&1; do
-		kill -0 "$started" || fail "the $1 process has ended"
-		sleep 0.1
-	done
+	await_ready "$started" "$2" || fail "the $1 process has ended"
 	echo "  process $started is ready"
 }
 

@@ -25,13 +25,8 @@ url=ws://127.0.0.1:$port/ws
 bin/roost --listen "127.0.0.1:$port" --admin "127.0.0.1:$admin" --handshake-timeout 5s 2>"$log" &
 roost=$!
 pids+=("$roost")
-until bin/roost health --ready --admin "127.0.0.1:$admin" >/dev/null 2>&1; do
-	kill -0 "$roost"
-	sleep 0.1
-done
-
-# sample prints one number of the server.
-sample() { curl -sS --fail "http://127.0.0.1:$admin/metrics" | awk -v name="$1" '$1 == name { printf "%d\n", $2 }'; }
+await_ready "$roost" "$admin"
+sample() { metric "$admin" "$1"; }
 
 # A first crowd, which comes and goes: what is kept for the next one is there.
 bin/roost-bench run --url "$url" --scenario broadcast --conns 500 --messages 50 --quiet --out none >/dev/null

@@ -10,7 +10,7 @@ start_roost() {
 	local port
 	port=$(free_port)
 	address=127.0.0.1:$port
-	bin/roost --listen "$address" --admin= &
+	bin/roost --listen "$address" --admin 127.0.0.1:0 &
 	roost_pid=$!
 	trap 'kill "$roost_pid" 2>/dev/null || true' EXIT
 	until accepts "$port"; do
@@ -33,6 +33,19 @@ free_port() {
 	local port
 	while port=$((20000 + RANDOM % 10000)); accepts "$port"; do :; done
 	echo "$port"
+}
+
+# await_ready returns when the server of that process is ready, by its admin port.
+await_ready() { # process, port
+	until bin/roost health --ready --admin "127.0.0.1:$2" >/dev/null 2>&1; do
+		kill -0 "$1" || return
+		sleep 0.1
+	done
+}
+
+# metric prints one series of the server with that admin port.
+metric() { # port, series
+	curl -sS --fail "http://127.0.0.1:$1/metrics" | awk -v name="$2" '$1 == name { printf "%d\n", $2; found = 1 } END { exit !found }'
 }
 
 accepts() {
