@@ -39,15 +39,12 @@ func LocalAddr(fd int) netip.AddrPort {
 // ListenAddr returns the address that a listening descriptor is bound to: a
 // *net.TCPAddr, a *net.UnixAddr with the path it was bound to, or nil for others.
 func ListenAddr(fd int) net.Addr {
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return nil
-	}
-	if sa, ok := sa.(*unix.SockaddrUnix); ok {
-		return &net.UnixAddr{Net: "unix", Name: sa.Name}
-	}
-	if addr := addrPort(sa); addr.IsValid() {
+	if addr := LocalAddr(fd); addr.IsValid() {
 		return net.TCPAddrFromAddrPort(addr)
+	}
+	sa, err := unix.Getsockname(fd)
+	if path, ok := sa.(*unix.SockaddrUnix); ok && err == nil {
+		return &net.UnixAddr{Net: "unix", Name: path.Name}
 	}
 	return nil
 }
