@@ -111,9 +111,7 @@ func New(config Config) (*Hub, error) {
 
 // Join gives c a slot. It is called once, before c is started.
 func (h *Hub) Join(c *conn.Conn) {
-	n := uint32(len(h.shards))
-	shard := h.turn.Add(1) % n
-	c.SetSlot(uint32(h.shards[shard].put(c))*n + shard)
+	h.shards[h.turn.Add(1)%uint32(len(h.shards))].put(c)
 	h.size.Add(1)
 }
 

@@ -110,7 +110,13 @@ func TestWalkDuringJoinsAndLeaves(t *testing.T) {
 	for range 50 {
 		visits := map[*conn.Conn]int{}
 		var cur Cursor
-		for !h.Walk(&cur, 100, func(c *conn.Conn) { visits[c]++ }) {
+		for !h.Walk(&cur, 100, func(c *conn.Conn) {
+			visits[c]++
+			// Whoever sees a connection sees its slot: under -race this is the test.
+			if there := h.At(c.Slot()); there != c && stable[c] {
+				t.Errorf("slot %d has another connection", c.Slot())
+			}
+		}) {
 		}
 		for c := range stable {
 			if visits[c] != 1 {

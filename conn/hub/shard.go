@@ -50,8 +50,8 @@ type chunk struct {
 	slots [chunkSlots]*conn.Conn
 }
 
-// put stores c in a free slot and returns its number.
-func (s *shard) put(c *conn.Conn) int {
+// put stores c in a free slot, and the number of that in c before a walk can see it.
+func (s *shard) put(c *conn.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.vacant) == 0 {
@@ -68,12 +68,12 @@ func (s *shard) put(c *conn.Conn) int {
 	for ch.slots[i] != nil {
 		i++
 	}
+	c.SetSlot(uint32(at*chunkSlots+int(i))*uint32(len(s.hub.shards)) + uint32(s.index))
 	ch.slots[i] = c
 	ch.hint = i + 1
 	if ch.used++; ch.used == chunkSlots {
 		s.vacant = s.vacant[:len(s.vacant)-1]
 	}
-	return at*chunkSlots + int(i)
 }
 
 // remove frees a slot.
