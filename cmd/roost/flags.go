@@ -28,13 +28,15 @@ import (
 type flags struct {
 	fileFlag
 
-	Listen    []string `group:"Service" default:":8000" placeholder:"ADDRESS" help:"Addresses to listen on. HOST:PORT, where ':8000' is every address, IPv4 and IPv6, and port 0 lets the system choose; unix:PATH for a unix socket; systemd for the sockets of a systemd socket unit, systemd:NAME for those with this FileDescriptorName=. Repeat or separate with commas."`
-	ReusePort bool     `group:"Service" name:"reuseport" help:"Share the TCP ports with other processes of the same user that do the same: a new server starts beside the old one, which then drains. A second server that starts by mistake is not noticed."`
-	Path      string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
-	Handler   choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client; echo returns it to its sender; push takes none and closes with status 1008; for programs that embed the package and publish themselves."`
-	Static    string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page: all of it, with listings of folders that have no index.html, and hidden files too."`
-	Origins   []string `group:"Service" reload:"" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
-	Subprots  []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
+	Listen       []string `group:"Service" default:":8000" placeholder:"ADDRESS" help:"Addresses to listen on. HOST:PORT, where ':8000' is every address, IPv4 and IPv6, and port 0 lets the system choose; unix:PATH for a unix socket; systemd for the sockets of a systemd socket unit, systemd:NAME for those with this FileDescriptorName=. Repeat or separate with commas."`
+	ReusePort    bool     `group:"Service" name:"reuseport" help:"Share the TCP ports with other processes of the same user that do the same: a new server starts beside the old one, which then drains. A second server that starts by mistake is not noticed."`
+	Path         string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
+	Handler      choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client in the sender's topics; echo returns it to its sender; push takes none and closes with status 1008; for programs that embed the package and publish themselves."`
+	Static       string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page: all of it, with listings of folders that have no index.html, and hidden files too."`
+	Origins      []string `group:"Service" reload:"" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
+	Subprots     []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
+	DefaultTopic string   `group:"Service" default:"all" placeholder:"NAME" help:"Topic of clients that ask for none, and of messages that name none. Clients ask in the query of their request, as in /ws?topic=news&topic=sports, and are in those only."`
+	MaxTopics    count    `group:"Service" default:"16" placeholder:"N" help:"Topics that one client may be in, beside the default one. 0 means no limit."`
 
 	MaxConns        count    `group:"Connections" reload:"" default:"0" placeholder:"N" help:"WebSocket connections served at once; more are answered with 503. 0 means no limit: when descriptors run out, clients wait until one comes free."`
 	MaxConnsPerIP   count    `group:"Connections" reload:"" name:"max-conns-per-ip" default:"0" placeholder:"N" help:"Connections from one IPv4 address or IPv6 /64 network at once; more are answered with 503. 0 means no limit."`
@@ -108,6 +110,8 @@ func (f *flags) config() server.Config {
 		Handler:              f.handler(),
 		Path:                 f.Path,
 		Subprotocols:         f.Subprots,
+		DefaultTopic:         f.DefaultTopic,
+		MaxTopics:            orOff(f.MaxTopics.n),
 		Limits:               f.limits(),
 		TrustedProxies:       f.TrustedProxies,
 		MaxHTTPConns:         f.MaxHTTPConns.n,

@@ -19,30 +19,78 @@ var (
 	ErrClosed = errors.New("hub is closed")
 )
 
-// Broadcast publishes f to every open connection. It never blocks and is meant
-// for OnMessage: [Hub.Admit] stops the reading while a FIFO is full, so that one
-// frame from each handler that is running then always finds room. Whoever
-// publishes more than one frame per message, or elsewhere, may see [ErrBusy]: see
-// BroadcastWait.
+// Message is what is published.
+type Message struct {
+	// Topics are the names of those whose members get the message, once each. None means
+	// the default topic. A topic without members is no fault.
+	Topics []string
+	// Frame is the message, ready to be sent. Required.
+	Frame *frame.Prepared
+	// Remote says that the message comes from another node: it is not relayed.
+	Remote bool
+}
+
+// Published is what has become of a message.
+type Published struct {
+	Seq     uint64 // its number among all messages published here, from 1; those of a topic are delivered in this order
+	Members int    // of its topics, open or not yet; one that is in several counts for each
+}
+
+// Broadcast publishes f to the default topic, see Publish.
 func (h *Hub) Broadcast(f *frame.Prepared) error {
+	_, err := h.Publish(Message{Frame: f})
+	return err
+}
+
+// BroadcastWait publishes f to the default topic, see PublishWait.
+func (h *Hub) BroadcastWait(ctx context.Context, f *frame.Prepared) error {
+	_, err := h.PublishWait(ctx, Message{Frame: f})
+	return err
+}
+
+// Publish hands m to the broadcasters. It never blocks and is meant for OnMessage:
+// [Hub.Admit] stops the reading while a FIFO is full, so that one frame from each handler
+// that is running then always finds room. Whoever publishes more than one frame per
+// message, or elsewhere, may see [ErrBusy]: see PublishWait.
+func (h *Hub) Publish(m Message) (Published, error) {
+	to, members := h.audience(m.Topics)
+	return h.publishNow(&m, to, members)
+}
+
+// PublishFrom publishes f to the topics that c is in. It is otherwise as Publish.
+func (h *Hub) PublishFrom(c *conn.Conn, f *frame.Prepared) error {
+	m := Message{Frame: f}
+	to := h.audienceOf(c)
+	if len(to) == 0 {
+		return nil
+	}
+	if h.config.Relay != nil && &to[0] != &h.topics.everyone.alone[0] {
+		for _, t := range to {
+			m.Topics = append(m.Topics, t.name)
+		}
+	}
+	_, err := h.publishNow(&m, to, 0)
+	return err
+}
+
+func (h *Hub) publishNow(m *Message, to []*topic, members int) (Published, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.sealed {
-		return ErrClosed
+		return Published{}, ErrClosed
 	}
 	for _, s := range h.shards {
 		if s.fifo.over(h.config.QueueFrames+h.config.SlackFrames, h.config.QueueBytes+h.config.SlackBytes) {
 			h.refused++
-			return ErrBusy
+			return Published{}, ErrBusy
 		}
 	}
-	h.publish(f)
-	return nil
+	return Published{h.publish(m, to), members}, nil
 }
 
-// BroadcastWait publishes f to every open connection, and first waits for room
-// until ctx ends. It must not be called from a Handler that may not block.
-func (h *Hub) BroadcastWait(ctx context.Context, f *frame.Prepared) error {
+// PublishWait is Publish, but first waits for room until ctx ends. It must not be called
+// from a Handler that may not block.
+func (h *Hub) PublishWait(ctx context.Context, m Message) (Published, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.congested.Load() && !h.sealed {
@@ -50,16 +98,16 @@ func (h *Hub) BroadcastWait(ctx context.Context, f *frame.Prepared) error {
 		defer stop()
 		for h.congested.Load() && !h.sealed {
 			if err := ctx.Err(); err != nil {
-				return err
+				return Published{}, err
 			}
 			h.room.Wait()
 		}
 	}
 	if h.sealed {
-		return ErrClosed
+		return Published{}, ErrClosed
 	}
-	h.publish(f)
-	return nil
+	to, members := h.audience(m.Topics)
+	return Published{h.publish(&m, to), members}, nil
 }
 
 // Admit reports whether a message of c may be handled now. If not, c is held
@@ -79,18 +127,36 @@ func (h *Hub) Admit(c *conn.Conn) bool {
 	return false
 }
 
-// publish enters f into every FIFO. The caller holds mu: that makes the order the
-// same everywhere.
-func (h *Hub) publish(f *frame.Prepared) {
+// publish enters m into the FIFO of every shard in which there are members, and returns
+// its number. The caller holds mu: that makes the order the same everywhere.
+func (h *Hub) publish(m *Message, to []*topic) uint64 {
+	h.seq++
+	if h.config.Relay != nil && !m.Remote {
+		h.config.Relay(m.Topics, m.Frame, "")
+	}
 	for _, s := range h.shards {
+		if !s.concerned(to) {
+			continue
+		}
 		if s.fifo.frames == 0 {
 			s.wake.Signal()
 		}
-		s.fifo.push(f)
+		s.fifo.push(item{m.Frame, to})
 		if s.fifo.over(h.config.QueueFrames, h.config.QueueBytes) {
 			h.congested.Store(true)
 		}
 	}
+	return h.seq
+}
+
+// concerned reports whether the shard may have members of one of those topics.
+func (s *shard) concerned(to []*topic) bool {
+	for _, t := range to {
+		if t == s.hub.topics.everyone || t.parts[s.index].Load() != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // relieve ends the congestion when every FIFO is at most half full, and returns
@@ -120,42 +186,4 @@ func (h *Hub) relieve() []*conn.Conn {
 		h.waiters = nil
 	}
 	return resume
-}
-
-// fifo is a bounded queue of frames, guarded by the hub's mutex. The bound is its
-// user's to keep.
-type fifo struct {
-	items  []*frame.Prepared
-	head   int
-	frames int
-	bytes  int
-	taken  uint64 // frames that have left
-}
-
-func (q *fifo) over(frames, bytes int) bool { return q.frames >= frames || q.bytes >= bytes }
-
-func (q *fifo) push(f *frame.Prepared) {
-	if q.head > 0 && len(q.items) == cap(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
-	q.items = append(q.items, f)
-	q.frames++
-	q.bytes += len(f.Bytes())
-}
-
-func (q *fifo) peek() *frame.Prepared { return q.items[q.head] }
-
-func (q *fifo) pop() *frame.Prepared {
-	f := q.items[q.head]
-	q.items[q.head] = nil
-	q.head++
-	q.frames--
-	q.taken++
-	q.bytes -= len(f.Bytes())
-	if q.frames == 0 {
-		q.items, q.head = q.items[:0], 0
-	}
-	return f
 }

@@ -12,10 +12,14 @@ import (
 	"time"
 
 	"roost/conn"
+	"roost/conn/frame"
 )
 
 // Config says how a Hub is built. The zero value is useful.
 type Config struct {
+	// DefaultTopic is the name of the topic that every connection starts in, and that
+	// messages go to that name none. "" means [DefaultTopic].
+	DefaultTopic string
 	// Shards is the number of broadcaster goroutines. 0 means one per processor.
 	Shards int
 	// QueueFrames and QueueBytes bound the FIFO of each shard; beyond either,
@@ -35,11 +39,24 @@ type Config struct {
 	// or several joined, to each of its connections. Every shard's broadcaster calls it,
 	// for each batch. Nil means that nobody wants to know.
 	OnFanOut func(took time.Duration)
+	// OnInterest is told when a topic has got its first member, and when it has lost its
+	// last, in that order for each. The default topic counts as having members from New on.
+	// It is called under a lock: it must not block or call the hub. Nil means that nobody wants to know.
+	OnInterest func(topic string, members bool)
+	// Relay is given every message that is published and not Remote, in the order in which
+	// it is delivered here; no topics mean the default one. It is called under a lock: it must not
+	// block or call the hub, nor keep the slice. Nil means that nobody wants to know.
+	Relay func(topics []string, f *frame.Prepared, key string)
 }
 
 // Validate reports every fault at once.
 func (c Config) Validate() error {
 	var errs []error
+	if c.DefaultTopic != "" {
+		if err := CheckTopic(c.DefaultTopic); err != nil {
+			errs = append(errs, fmt.Errorf("default topic %q: %w", c.DefaultTopic, err))
+		}
+	}
 	for _, f := range []struct {
 		name  string
 		value int
@@ -61,6 +78,9 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
+	if c.DefaultTopic == "" {
+		c.DefaultTopic = DefaultTopic
+	}
 	def(&c.Shards, runtime.GOMAXPROCS(0))
 	def(&c.QueueFrames, 1024)
 	def(&c.QueueBytes, 4<<20)
@@ -77,13 +97,17 @@ type Hub struct {
 	// Static after New.
 	config Config
 	shards []*shard
+	topics topics
 
-	turn atomic.Uint32 // picks the shard of the next Join
-	size atomic.Int64  // connections
+	turn   atomic.Uint32 // picks the shard of the next Join
+	size   atomic.Int64  // connections
+	apart  atomic.Int64  // connections that are not in the default topic
+	parted atomic.Bool   // some connection has asked for topics, ever
 
 	mu      sync.Mutex   // guards the FIFOs of all shards, and what follows
 	room    *sync.Cond   // signalled when congested becomes false, or a batch is out
 	waiters []*conn.Conn // paused until there is room, oldest first
+	seq     uint64       // frames published
 	refused uint64       // frames answered with ErrBusy
 	sealed  bool         // nothing more is published
 	closed  bool         // broadcasters end when their FIFO is empty
@@ -99,6 +123,13 @@ func New(config Config) (*Hub, error) {
 	}
 	h := &Hub{config: config.withDefaults()}
 	h.room = sync.NewCond(&h.mu)
+	h.topics = topics{
+		everyone: newTopic(h.config.DefaultTopic, 0), shards: h.config.Shards,
+		byName: map[string]*topic{}, onInterest: h.config.OnInterest,
+	}
+	if h.config.OnInterest != nil {
+		h.config.OnInterest(h.config.DefaultTopic, true)
+	}
 	for i := range h.config.Shards {
 		s := &shard{hub: h, index: i, out: new(conn.Shared)}
 		s.wake = sync.NewCond(&h.mu)
@@ -115,11 +146,20 @@ func (h *Hub) Join(c *conn.Conn) {
 	h.size.Add(1)
 }
 
-// Leave frees the slot of c. It is called once.
+// Leave frees the slot of c, and ends its memberships. It is called once.
 func (h *Hub) Leave(c *conn.Conn) {
-	n := uint32(len(h.shards))
-	h.shards[c.Slot()%n].remove(int(c.Slot() / n))
+	s, slot := h.place(c)
+	subs := s.remove(slot)
 	h.size.Add(-1)
+	for ; subs != nil; subs = subs.next {
+		h.topics.leave(subs.topic)
+	}
+}
+
+// place is the shard of c, and its slot there.
+func (h *Hub) place(c *conn.Conn) (s *shard, slot int) {
+	n := uint32(len(h.shards))
+	return h.shards[c.Slot()%n], int(c.Slot() / n)
 }
 
 // At is the connection in a slot, nil when the slot is free or there is none. By the
@@ -143,7 +183,7 @@ func (h *Hub) Walk(cur *Cursor, n int, visit func(*conn.Conn)) (end bool) {
 	var some [stride]*conn.Conn
 	for n > 0 {
 		s := h.shards[cur.shard]
-		k, next := s.list(cur.slot, &some)
+		k, next := s.list(cur.slot, true, &some)
 		for _, c := range some[:k] {
 			visit(c)
 		}
@@ -194,7 +234,7 @@ func (h *Hub) Drain(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.shards {
-		for until := s.fifo.taken + uint64(s.fifo.frames); s.sent < until; {
+		for until := s.fifo.pushed(); s.sent < until; {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -230,19 +270,25 @@ type Stats struct {
 	Writes     uint64 // hand-overs to a connection, of one or more joined frames
 	Waiting    int    // frames in the longest FIFO now
 	Publishers int    // connections paused until there is room
+
+	Topics        int // that have members, with the default one
+	Subscriptions int // memberships in topics other than the default one
 }
 
 // Stats may be called at any time.
 func (h *Hub) Stats() Stats {
 	var st Stats
 	h.mu.Lock()
-	st.Published = h.shards[0].fifo.taken + uint64(h.shards[0].fifo.frames)
+	st.Published = h.seq
 	st.Refused = h.refused
 	st.Publishers = len(h.waiters)
 	for _, s := range h.shards {
 		st.Waiting = max(st.Waiting, s.fifo.frames)
 	}
 	h.mu.Unlock()
+	h.topics.mu.RLock()
+	st.Topics, st.Subscriptions = 1+len(h.topics.byName), h.topics.subscriptions
+	h.topics.mu.RUnlock()
 	for _, s := range h.shards {
 		st.Delivered += s.delivered.Load()
 		st.Writes += s.writes.Load()

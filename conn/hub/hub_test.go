@@ -130,20 +130,26 @@ func TestWalkDuringJoinsAndLeaves(t *testing.T) {
 
 func TestFIFO(t *testing.T) {
 	var q fifo
+	to := newTopic("t", 1)
 	next, want := byte(0), byte(0)
 	for round := range 300 {
 		for range round % 7 {
-			q.push(frame.Prepare(frame.Binary, []byte{next}))
+			q.push(item{frame.Prepare(frame.Binary, []byte{next}), to.alone})
 			next++
 		}
 		for range round % 5 {
 			if q.frames == 0 {
 				break
 			}
-			if got := q.pop().Payload()[0]; got != want {
-				t.Fatalf("got %d, want %d", got, want)
+			got := q.take(nil, 1, 1<<20)
+			if len(got) != 1 || got[0].frame.Payload()[0] != want {
+				t.Fatalf("got %v, want %d", got, want)
 			}
+			q.settle()
 			want++
+			if q.first != uint64(want) && round < 100 {
+				t.Fatalf("%d have left, not %d", q.first, want)
+			}
 		}
 		if q.bytes != 3*q.frames {
 			t.Fatalf("%d bytes in %d frames of 3", q.bytes, q.frames)
@@ -176,14 +182,14 @@ func TestFullQueue(t *testing.T) {
 	f := frame.Prepare(frame.Text, nil)
 	h.mu.Lock()
 	for range 4 {
-		h.publish(f)
+		h.publish(&Message{Frame: f}, h.topics.everyone.alone)
 	}
 	if !h.congested.Load() {
 		t.Error("4 of 4 frames are no congestion")
 	}
 	full := h.shards[0].fifo.over(2*4, 1<<30)
 	for range 4 {
-		h.publish(f)
+		h.publish(&Message{Frame: f}, h.topics.everyone.alone)
 	}
 	if full || !h.shards[0].fifo.over(2*4, 1<<30) {
 		t.Error("the hard limit is not twice the bound")

@@ -16,7 +16,7 @@ const (
 	// how many connections are written to between two calls of the scheduler.
 	stride = 64
 	// chunkSlots makes a chunk fill its 4,096-byte size class.
-	chunkSlots = 510
+	chunkSlots = 509
 )
 
 // shard is one part of the connections, with its broadcaster.
@@ -27,12 +27,13 @@ type shard struct {
 
 	// Guarded by the hub's mu.
 	fifo fifo
-	sent uint64 // frames taken from fifo and handed to every connection
+	sent uint64 // all frames pushed before this one have been handed to every connection
 	wake *sync.Cond
 
 	// Owned by run.
-	batch []byte
-	out   *conn.Shared // what is being sent: batch, or one frame
+	items []item       // what is being sent
+	batch []byte       // the frames of items, joined, if they are several
+	out   *conn.Shared // batch, or one frame
 
 	mu     sync.Mutex
 	chunks []*chunk // guarded by mu; nil where no slot is taken
@@ -45,9 +46,10 @@ type shard struct {
 // chunk is a block of slots. It is freed when the last connection leaves it, so
 // that memory returns after a crowd has gone.
 type chunk struct {
-	used  int32
-	hint  int32 // no slot below is free
-	slots [chunkSlots]*conn.Conn
+	used   int32
+	hint   int32      // no slot below is free
+	topics *apartment // nil while nobody in the chunk has asked for a topic
+	slots  [chunkSlots]*conn.Conn
 }
 
 // put stores c in a free slot, and the number of that in c before a walk can see it.
@@ -76,12 +78,13 @@ func (s *shard) put(c *conn.Conn) {
 	}
 }
 
-// remove frees a slot.
-func (s *shard) remove(slot int) {
+// remove frees a slot and returns the memberships that its connection had.
+func (s *shard) remove(slot int) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, i := slot/chunkSlots, int32(slot%chunkSlots)
 	ch := s.chunks[at]
+	subs := s.vacate(ch, int(i))
 	ch.slots[i] = nil
 	ch.hint = min(ch.hint, i)
 	if ch.used == chunkSlots {
@@ -90,6 +93,7 @@ func (s *shard) remove(slot int) {
 	if ch.used--; ch.used == 0 {
 		s.chunks[at] = nil
 	}
+	return subs
 }
 
 func (s *shard) at(slot int) *conn.Conn {
@@ -102,9 +106,10 @@ func (s *shard) at(slot int) *conn.Conn {
 	return s.chunks[at].slots[i]
 }
 
-// list copies the connections of the next slots from slot on into some. It
-// returns how many there are and the slot to go on at, -1 at the end.
-func (s *shard) list(slot int, some *[stride]*conn.Conn) (k, next int) {
+// list copies the connections of the next slots from slot on into some, all of them or
+// those in the default topic. It returns how many there are and the slot to go on at, -1 at
+// the end.
+func (s *shard) list(slot int, all bool, some *[stride]*conn.Conn) (k, next int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, i := slot/chunkSlots, slot%chunkSlots
@@ -116,8 +121,8 @@ func (s *shard) list(slot int, some *[stride]*conn.Conn) (k, next int) {
 	}
 	ch := s.chunks[at]
 	end := min(i+stride, chunkSlots)
-	for _, c := range ch.slots[i:end] {
-		if c != nil {
+	for j, c := range ch.slots[i:end] {
+		if c != nil && (all || ch.topics == nil || !ch.topics.isApart(i+j)) {
 			some[k] = c
 			k++
 		}
@@ -141,79 +146,70 @@ func (s *shard) slots() int {
 func (s *shard) run() {
 	defer s.hub.done.Done()
 	for {
-		b, frames, resume := s.take()
+		resume := s.take()
 		for _, c := range resume {
 			c.Release()
 		}
-		if frames > 0 {
-			s.fanOut(b, frames)
+		if len(s.items) > 0 {
+			s.fanOut()
 		} else if len(resume) == 0 {
 			return
 		}
 	}
 }
 
-// take waits for frames and returns the bytes to write next: one frame as it is,
-// or several joined in s.batch. Without frames and connections to resume, the
-// hub is closed.
-func (s *shard) take() (b []byte, frames int, resume []*conn.Conn) {
+// take waits for frames, and makes those to be written next the items. Without items
+// and connections to resume, the hub is closed.
+func (s *shard) take() (resume []*conn.Conn) {
+	clear(s.items)
+	s.items = s.items[:0]
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.sent = s.fifo.taken
+	s.fifo.settle()
+	s.sent = s.fifo.first
 	h.room.Broadcast() // for Drain
 	for s.fifo.frames == 0 {
 		if resume = h.relieve(); len(resume) > 0 {
-			return nil, 0, resume
+			return resume
 		}
 		if h.closed {
-			return nil, 0, nil
+			return nil
 		}
 		s.wake.Wait()
 	}
-	f := s.fifo.pop()
-	b, frames = f.Bytes(), 1
-	if s.fifo.frames > 0 && len(b)+len(s.fifo.peek().Bytes()) <= h.config.BatchBytes {
-		s.batch = append(s.batch[:0], b...)
-		for s.fifo.frames > 0 && frames < h.config.BatchFrames {
-			more := s.fifo.peek().Bytes()
-			if len(s.batch)+len(more) > h.config.BatchBytes {
-				break
-			}
-			s.batch = append(s.batch, more...)
-			s.fifo.pop()
-			frames++
-		}
-		b = s.batch
-	}
-	return b, frames, h.relieve()
+	s.items = s.fifo.take(s.items, h.config.BatchFrames, h.config.BatchBytes)
+	return h.relieve()
 }
 
-// fanOut hands b to every connection of the shard.
-func (s *shard) fanOut(b []byte, frames int) {
-	var some [stride]*conn.Conn
+// join are the bytes of the items: one frame as it is, or several in batch.
+func (s *shard) join() []byte {
+	if len(s.items) == 1 {
+		return s.items[0].frame.Bytes()
+	}
+	s.batch = s.batch[:0]
+	for i := range s.items {
+		s.batch = append(s.batch, s.items[i].frame.Bytes()...)
+	}
+	return s.batch
+}
+
+// fanOut hands the items to every connection of the shard that is in one of their topics.
+func (s *shard) fanOut() {
 	var start time.Time
 	told := s.hub.config.OnFanOut
 	if told != nil {
 		start = time.Now()
 	}
-	s.out.Set(b, frames)
-	delivered, writes := 0, 0
-	for slot := 0; slot >= 0; {
-		var k int
-		k, slot = s.list(slot, &some)
-		for _, c := range some[:k] {
-			if c.SendShared(s.out) == nil {
-				delivered += frames
-				writes++
-			}
+	s.out.Set(s.join(), len(s.items))
+	to := s.items[0].to
+	for i, t := range to {
+		if t == s.hub.topics.everyone { // always the first
+			s.toEveryone()
+		} else {
+			s.toMembers(t, to[:i])
 		}
-		// A reactor that returns from epoll_wait needs a processor, and raw system
-		// calls never give one up.
-		runtime.Gosched()
 	}
-	s.delivered.Add(uint64(delivered))
-	s.writes.Add(uint64(writes))
 	if told != nil {
 		told(time.Since(start))
 	}
@@ -221,4 +217,38 @@ func (s *shard) fanOut(b []byte, frames int) {
 		// Connections' queues have them now.
 		s.out, s.batch = new(conn.Shared), nil
 	}
+}
+
+func (s *shard) toEveryone() {
+	var some [stride]*conn.Conn
+	for slot := 0; slot >= 0; {
+		var k int
+		k, slot = s.list(slot, false, &some)
+		s.send(some[:k])
+	}
+}
+
+// toMembers leaves out who is in one of the topics before, and has been served.
+func (s *shard) toMembers(t *topic, before []*topic) {
+	var some [stride]*conn.Conn
+	for end := false; !end; {
+		var k int
+		k, end = s.members(t, before, &some)
+		s.send(some[:k])
+	}
+}
+
+// send hands the items to some connections.
+func (s *shard) send(some []*conn.Conn) {
+	writes := 0
+	for _, c := range some {
+		if c.SendShared(s.out) == nil {
+			writes++
+		}
+	}
+	s.delivered.Add(uint64(writes * len(s.items)))
+	s.writes.Add(uint64(writes))
+	// A reactor that returns from epoll_wait needs a processor, and raw system
+	// calls never give one up.
+	runtime.Gosched()
 }

@@ -195,10 +195,16 @@ func (s *Server) seat(c *conn.Conn, r *handshake.Request) *conn.Refusal {
 	if refusal := s.locate(c, r); refusal != nil {
 		return refusal
 	}
+	topics, err := asked(r, orNone(s.config.MaxTopics))
+	if err != nil {
+		s.config.Log.Debug("handshake refused", "why", err, "peer", s.Client(c))
+		return s.topicRefusals.of(err)
+	}
 	if n, most := s.admission.seats.Add(1), s.limits.Load().MaxConns; most > 0 && n > int64(most) {
 		s.admission.seats.Add(-1)
 		return conn.Overloaded
 	}
+	s.subscribe(c, topics)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"roost/conn"
 	"roost/conn/frame"
 	"roost/conn/handshake"
+	"roost/conn/hub"
 )
 
 // Config is everything a server can be told. Except for Listen and Handler the
@@ -57,6 +58,13 @@ type Config struct {
 	Path string
 	// Subprotocols are the names the server agrees to; see handshake.Policy.
 	Subprotocols []string
+
+	// DefaultTopic is the name of the topic of all connections that ask for none, and of
+	// messages that name none. "" means hub.DefaultTopic.
+	DefaultTopic string
+	// MaxTopics is the number of topics that one connection may ask for. 0 means 16; a
+	// negative number means no limit. Each takes up to 64 bytes beside what the topic itself takes.
+	MaxTopics int
 
 	// Limits are those that can be changed by Reload.
 	Limits
@@ -153,6 +161,8 @@ func (c Config) withDefaults() Config {
 	}
 	c.Limits = c.Limits.withDefaults()
 	def(&c.Path, "/ws")
+	def(&c.DefaultTopic, hub.DefaultTopic)
+	def(&c.MaxTopics, 16)
 	def(&c.MaxHTTPConns, 1024)
 	def(&c.Reactors, max(1, runtime.GOMAXPROCS(0)/4))
 	def(&c.Workers, runtime.GOMAXPROCS(0))
@@ -220,6 +230,10 @@ func (c Config) Validate() error {
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
 		errs = append(errs, err)
 	}
+	if err := hub.CheckTopic(d.DefaultTopic); err != nil {
+		bad("default topic %q: %w", d.DefaultTopic, err)
+	}
+	between("max topics", max(0, d.MaxTopics), 0, 1<<16, "")
 	between("max HTTP connections", d.MaxHTTPConns, 1, 1<<20, "")
 	between("reactors", d.Reactors, 1, 1024, ", or 0 for one per four processors")
 	between("workers", d.Workers, 1, 1<<16, ", or 0 for one per processor")

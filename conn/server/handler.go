@@ -9,8 +9,8 @@ import (
 	"roost/conn/hub"
 )
 
-// Chat returns the handler that sends every message of any client to all
-// clients, the sender included, with its opcode.
+// Chat returns the handler that sends every message of a client to the topics that the
+// client is in, with its opcode: to all members, the sender included, each once.
 func Chat() conn.Handler { return new(chat) }
 
 // Echo returns the handler that sends each message back to its sender.
@@ -40,10 +40,10 @@ type chat struct {
 
 func (h *chat) Attach(hub *hub.Hub) { h.hub = hub }
 
-func (h *chat) OnMessage(_ *conn.Conn, op frame.Opcode, payload []byte) {
-	// One frame per message never meets ErrBusy, see Hub.Broadcast. The hub is closed
+func (h *chat) OnMessage(c *conn.Conn, op frame.Opcode, payload []byte) {
+	// One frame per message never meets ErrBusy, see Hub.Publish. The hub is closed
 	// only after the last connection has ended.
-	_ = h.hub.Broadcast(frame.Prepare(op, payload))
+	_ = h.hub.PublishFrom(c, frame.Prepare(op, payload))
 }
 
 type echo struct{ quiet }

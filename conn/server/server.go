@@ -31,6 +31,8 @@ type Server struct {
 	doors  *handoff
 	clock  func() time.Duration // since some moment
 
+	topicRefusals topicRefusals
+
 	// Static after Start.
 	poller *poller.Poller
 
@@ -71,6 +73,7 @@ func New(config Config) (*Server, error) {
 		failed:   make(chan error, 1),
 		httpDone: make(chan struct{}),
 	}
+	s.topicRefusals = newTopicRefusals(config.MaxTopics)
 	began := time.Now()
 	s.clock = func() time.Duration { return time.Since(began) }
 	s.limits.Store(&config.Limits)
@@ -128,9 +131,10 @@ func (s *Server) Start() (err error) {
 	s.started = true
 	c := s.config
 	s.hub, err = hub.New(hub.Config{
-		Shards:      c.Shards,
-		QueueFrames: c.BroadcastQueueFrames,
-		QueueBytes:  c.BroadcastQueueBytes,
+		DefaultTopic: c.DefaultTopic,
+		Shards:       c.Shards,
+		QueueFrames:  c.BroadcastQueueFrames,
+		QueueBytes:   c.BroadcastQueueBytes,
 		// While a queue becomes full, each worker and reactor may be inside OnMessage.
 		SlackFrames: c.Workers + c.Reactors,
 		SlackBytes:  slack(c.Workers+c.Reactors, c.MaxMessage),

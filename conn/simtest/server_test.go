@@ -96,7 +96,7 @@ func newRun(w *sim.World) *run {
 func (r *run) tap(what string, args []any) {
 	switch what {
 	case "hub.publish":
-		payload := string(args[1].(*frame.Prepared).Payload())
+		payload := string(args[1].(*hub.Message).Frame.Payload())
 		r.place[payload] = len(r.published)
 		r.published = append(r.published, payload)
 	case "conn.enter":

@@ -1,0 +1,222 @@
+//go:build linux
+
+package hub
+
+import (
+	"slices"
+
+	"roost/conn"
+)
+
+// subscription is one connection in one topic. It takes 32 bytes, and one or two words of
+// the part's list.
+type subscription struct {
+	conn  *conn.Conn
+	topic *topic
+	next  *subscription // of the same connection; guarded by the shard's mu
+	at    uint32        // index into the part's members; guarded by the shard's mu
+}
+
+// part is the members of a topic in one shard, guarded by the shard's mu. There are no
+// gaps in it. During a fan-out those that have been visited come before the others, and
+// both stay on their side when somebody leaves.
+type part struct {
+	members []*subscription
+	visited int // the first so many have been visited; 0 when no fan-out is under way
+}
+
+func (p *part) add(sub *subscription) {
+	sub.at = uint32(len(p.members))
+	p.members = append(p.members, sub)
+}
+
+func (p *part) remove(sub *subscription) {
+	gap := int(sub.at)
+	if gap < p.visited {
+		p.visited--
+		gap = p.move(p.visited, gap)
+	}
+	last := p.move(len(p.members)-1, gap)
+	p.members[last] = nil
+	p.members = p.members[:last]
+	if room := cap(p.members); room > 8 && len(p.members) <= room/4 {
+		p.members = append(make([]*subscription, 0, room/2), p.members...)
+	}
+}
+
+// move fills the gap with the member at from, and returns where the gap is now.
+func (p *part) move(from, gap int) int {
+	p.members[gap] = p.members[from]
+	p.members[gap].at = uint32(gap)
+	return from
+}
+
+// apartment is what a chunk has when one of its connections has asked for topics.
+type apartment struct {
+	apart [(chunkSlots + 63) / 64]uint64 // bit set: not in the default topic
+	subs  [chunkSlots]*subscription      // the first of each slot
+}
+
+func (a *apartment) isApart(i int) bool { return a.apart[i/64]>>(i%64)&1 != 0 }
+
+// setApart takes the connection of a slot out of the default topic, or into it, and
+// reports whether that changed anything.
+func (s *shard) setApart(slot int, apart bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, i := s.apartment(slot)
+	if a.isApart(i) == apart {
+		return false
+	}
+	a.apart[i/64] ^= 1 << (i % 64)
+	if apart {
+		s.hub.apart.Add(1)
+	} else {
+		s.hub.apart.Add(-1)
+	}
+	return true
+}
+
+// apartment is that of the chunk that slot is in, and the index of slot there.
+func (s *shard) apartment(slot int) (*apartment, int) {
+	ch := s.chunks[slot/chunkSlots]
+	if ch.topics == nil {
+		ch.topics = new(apartment)
+		s.hub.parted.Store(true)
+	}
+	return ch.topics, slot % chunkSlots
+}
+
+// subscribe makes c, which has that slot, a member of t unless it is one.
+func (s *shard) subscribe(slot int, c *conn.Conn, t *topic, most int) (added bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, i := s.apartment(slot)
+	n := 0
+	for sub := a.subs[i]; sub != nil; sub = sub.next {
+		if sub.topic == t {
+			return false, nil
+		}
+		n++
+	}
+	if most > 0 && n >= most {
+		return false, ErrTooManyTopics
+	}
+	p := t.parts[s.index].Load()
+	if p == nil {
+		p = new(part)
+		t.parts[s.index].Store(p)
+	}
+	sub := &subscription{conn: c, topic: t, next: a.subs[i]}
+	a.subs[i] = sub
+	p.add(sub)
+	return true, nil
+}
+
+// unsubscribe returns the topic that the connection of a slot was a member of, nil if it
+// was not.
+func (s *shard) unsubscribe(slot int, name string) *topic {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, i := s.apartment(slot)
+	for at := &a.subs[i]; *at != nil; at = &(*at).next {
+		if sub := *at; sub.topic.name == name {
+			*at = sub.next
+			sub.topic.parts[s.index].Load().remove(sub)
+			return sub.topic
+		}
+	}
+	return nil
+}
+
+// vacate ends all memberships of a slot that is becoming free, and returns them. The
+// caller holds mu.
+func (s *shard) vacate(ch *chunk, i int) (subs *subscription) {
+	if ch.topics == nil {
+		return nil
+	}
+	if ch.topics.isApart(i) {
+		ch.topics.apart[i/64] ^= 1 << (i % 64)
+		s.hub.apart.Add(-1)
+	}
+	subs, ch.topics.subs[i] = ch.topics.subs[i], nil
+	for sub := subs; sub != nil; sub = sub.next {
+		sub.topic.parts[s.index].Load().remove(sub)
+	}
+	return subs
+}
+
+// topicsOf are the topics that the connection of a slot is in, the default one first.
+func (s *shard) topicsOf(slot int) []*topic {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	everyone := s.hub.topics.everyone
+	a, i := s.chunks[slot/chunkSlots].topics, slot%chunkSlots
+	if a == nil {
+		return everyone.alone
+	}
+	first, apart := a.subs[i], a.isApart(i)
+	switch {
+	case first == nil && apart:
+		return nil
+	case first == nil:
+		return everyone.alone
+	case apart && first.next == nil:
+		return first.topic.alone
+	}
+	var all []*topic
+	for sub := first; sub != nil; sub = sub.next {
+		all = append(all, sub.topic)
+	}
+	if !apart {
+		all = append(all, everyone)
+	}
+	slices.Reverse(all) // as they were joined
+	return all
+}
+
+// isIn reports whether the connection of a subscription is in one of those topics. The
+// caller holds mu.
+func (s *shard) isIn(sub *subscription, topics []*topic) bool {
+	if len(topics) == 0 {
+		return false
+	}
+	slot := int(sub.conn.Slot()) / len(s.hub.shards)
+	a, i := s.chunks[slot/chunkSlots].topics, slot%chunkSlots
+	for _, t := range topics {
+		if t == s.hub.topics.everyone && !a.isApart(i) {
+			return true
+		}
+		for other := a.subs[i]; other != nil; other = other.next {
+			if other.topic == t {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// members copies the next members of t into some, those that no fan-out under way has
+// visited, and leaves out who is in one of the topics before. It reports the end of
+// the fan-out.
+func (s *shard) members(t *topic, before []*topic, some *[stride]*conn.Conn) (k int, end bool) {
+	p := t.parts[s.index].Load()
+	if p == nil {
+		return 0, true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := p.members[p.visited:]
+	next = next[:min(len(next), stride)]
+	for _, sub := range next {
+		if !s.isIn(sub, before) {
+			some[k] = sub.conn
+			k++
+		}
+	}
+	if p.visited += len(next); p.visited == len(p.members) {
+		p.visited = 0
+		return k, true
+	}
+	return k, false
+}
