@@ -46,6 +46,11 @@ func (h *chat) OnMessage(c *conn.Conn, op frame.Opcode, payload []byte) {
 	_ = h.hub.PublishFrom(c, frame.Prepare(op, payload))
 }
 
+// OnPublish is for clients that speak [Control].
+func (h *chat) OnPublish(_ *conn.Conn, topic string, f *frame.Prepared) (hub.Published, error) {
+	return h.hub.Publish(hub.Message{Topics: []string{topic}, Frame: f})
+}
+
 type echo struct{ quiet }
 
 func (echo) OnMessage(c *conn.Conn, op frame.Opcode, payload []byte) {

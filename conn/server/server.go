@@ -84,7 +84,7 @@ func New(config Config) (*Server, error) {
 	s.listeners.Store(new([]*poller.Listener))
 	s.http = s.newHTTP()
 	s.group = conn.NewGroup(conn.Config{
-		Handler:          &paced{Handler: config.Handler, server: s},
+		Handler:          &paced{Handler: s.control(config.Handler), server: s},
 		Policy:           config.policy(),
 		Log:              config.Log,
 		Blocking:         config.Blocking,
