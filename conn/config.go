@@ -19,6 +19,11 @@ const (
 	Disconnect SlowConsumer = iota
 	// Drop drops the newest frame and keeps the connection.
 	Drop
+	// Conflate keeps the newest frame of each key, see [Shared.SetKey]: it enters the
+	// queue at its end, and what waits there with the same key and has not begun to leave
+	// is taken out. A queue that is full nevertheless is treated as by Disconnect, so a
+	// client is never closed if a frame of each key fits, beside the one that is leaving.
+	Conflate
 )
 
 // Slow is what happened to a slow consumer.

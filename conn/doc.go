@@ -42,7 +42,7 @@
 //
 //	Conn.mu -> netpoll's mutex        (a connection leaves epoll under its write lock)
 //	Conn.mu -> pool.mu                (a write that meets a full buffer may queue the registration)
-//	Conn.mu -> a lock of Config.Client
+//	Conn.mu -> a lock of Config.Client or of a Watcher
 //	hub queue mutex -> Conn.mu        (a publisher that has to wait is held)
 //
 // No lock is held while a Handler method runs.

@@ -108,11 +108,11 @@ func (o *outbound) encode(op frame.Opcode, payload []byte) {
 }
 
 // leave is called for a segment that is taken out of segs.
-func (o *outbound) leave(g *Group, seg *segment) {
+func (o *outbound) leave(g *Group, seg *segment, f Fate) {
 	o.bytes -= len(seg.b)
 	o.frames -= int(seg.frames)
 	if seg.whole != nil {
-		seg.whole.release(g)
+		seg.whole.release(g, f)
 	} else {
 		o.alone -= len(seg.b)
 	}
@@ -123,7 +123,7 @@ func (o *outbound) written(g *Group, n int) {
 	i := 0
 	for i < len(o.segs) && n >= len(o.segs[i].b) {
 		n -= len(o.segs[i].b)
-		o.leave(g, &o.segs[i])
+		o.leave(g, &o.segs[i], Sent)
 		if o.segs[i].own && !o.partial {
 			o.buf = o.segs[i].b[:0]
 		}
@@ -160,30 +160,34 @@ func (o *outbound) compact() {
 // frames that was. The places go as well: where short shared frames have waited they
 // are nearly all there is to free.
 func (o *outbound) truncate(g *Group) int {
-	keep := 0
-	if o.partial {
-		keep = 1
-	}
 	before := o.frames
-	o.drop(g, keep)
+	o.drop(g, o.begun(), Dropped)
 	o.segs = append([]segment(nil), o.segs...)
 	o.buf = nil
 	return before - o.frames
 }
 
+// begun is how many segments have begun to leave, 0 or 1.
+func (o *outbound) begun() int {
+	if o.partial {
+		return 1
+	}
+	return 0
+}
+
 // drop drops all segments but the first keep ones.
-func (o *outbound) drop(g *Group, keep int) {
+func (o *outbound) drop(g *Group, keep int, f Fate) {
 	for i := keep; i < len(o.segs); i++ {
-		o.leave(g, &o.segs[i])
+		o.leave(g, &o.segs[i], f)
 	}
 	clear(o.segs[keep:])
 	o.segs = o.segs[:keep]
 }
 
-// discard drops everything, for a queue that is given up.
+// discard drops everything, for a queue that is given up with its connection, or empty.
 func (o *outbound) discard(g *Group) {
 	o.partial, o.behind = false, 0
-	o.drop(g, 0)
+	o.drop(g, 0, Closed)
 	g.queued(-o.counted)
 	o.counted = 0
 }

@@ -16,6 +16,7 @@ type Stats struct {
 	MessagesIn atomic.Uint64
 	BytesIn    atomic.Uint64 // bytes of frames and heads, not of TCP
 	Dropped    atomic.Uint64 // frames dropped by the slow-consumer policy Drop
+	Conflated  atomic.Uint64 // frames replaced by newer ones of their key, by the policy Conflate
 
 	sent [stripes]sent
 }

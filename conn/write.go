@@ -22,8 +22,8 @@ func (c *Conn) Send(f *frame.Prepared) error {
 	return err
 }
 
-// SendShared is Send for the frames of s, which stay together. Afterwards s may be
-// held, see [Shared.Held].
+// SendShared is Send for the frames of s, which stay together unless s has parts.
+// Afterwards s may be held, see [Shared.Held], and its watcher has been told or will be.
 func (c *Conn) SendShared(s *Shared) error { return c.send(s.b, s, s.frames) }
 
 // send sends b, which is all of whole unless that is nil.
@@ -40,24 +40,42 @@ func (c *Conn) send(b []byte, whole *Shared, frames int) error {
 			return ErrNotOpen
 		}
 		if left == len(b) {
+			whole.tell(Sent)
 			return nil
 		}
-		c.out = &outbound{partial: left > 0}
-		b = b[left:]
+		c.out = new(outbound)
 		c.reg.WantWrite()
-	} else if err := c.admitLocked(frames); err != nil {
-		return err
+	} else {
+		if c.group.conflates(whole) {
+			c.out.supersede(c.group, whole.singles())
+		}
+		if err := c.admitLocked(frames); err != nil {
+			return err
+		}
+	}
+	c.queueLocked(b, left, whole, frames)
+	return nil
+}
+
+// queueLocked appends b, of which the first left bytes have been written, to the
+// queue. Nothing waits there if left is not 0.
+func (c *Conn) queueLocked(b []byte, left int, whole *Shared, frames int) {
+	defer c.settleLocked()
+	o, g := c.out, c.group
+	if g.conflates(whole) {
+		o.enter(g, whole.singles(), left)
+		return
 	}
 	if whole != nil {
-		whole.retain(c.group)
+		whole.split = nil // nobody will ask for parts, and what it needs would be kept
+		whole.retain(g)
 	}
-	c.out.share(b, whole, frames)
+	o.partial = o.partial || left > 0
+	o.share(b[left:], whole, frames)
 	if left > 0 && whole == nil {
-		c.out.behind = left
-		c.out.compact()
+		o.behind = left
+		o.compact()
 	}
-	c.settleLocked()
-	return nil
 }
 
 // Write sends one message, or a ping or pong, to this connection alone. op is
