@@ -50,7 +50,7 @@ printf '%s\n' "${COMPREPLY[@]}"`
 		{[]string{"--log-level", ""}, []string{"debug", "info", "warn", "error"}},
 		{[]string{"--log-level", "=", "d"}, []string{"debug"}},
 		{[]string{"--log-level", "="}, []string{"debug", "info", "warn", "error"}},
-		{[]string{"serve", "--slow-consumer", ""}, []string{"close", "drop"}},
+		{[]string{"serve", "--slow-consumer", ""}, []string{"close", "conflate", "drop"}},
 		{[]string{"config", "--subp"}, []string{"--subprotocols"}},
 		{[]string{"--max-conns", "1", "--pat"}, []string{"--path"}},
 		{[]string{"--max-conns", ""}, []string{""}},

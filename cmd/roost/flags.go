@@ -57,7 +57,7 @@ type flags struct {
 	WriteBytes     size   `group:"Messages" name:"write-queue-bytes" default:"1MiB" placeholder:"BYTES" help:"Bytes that may wait for one slow client. 0 means no limit."`
 	WriteTotal     size   `group:"Messages" name:"write-queue-total" default:"0" placeholder:"BYTES" help:"Bytes that may wait for all slow clients together; what many wait for counts once. Beyond, clients with the longest queues are closed until 90% are left. 0 means 1GiB, or a quarter of GOMEMLIMIT if that is less."`
 	ReadTotal      size   `group:"Messages" name:"read-buffer-total" default:"0" placeholder:"BYTES" help:"Bytes of messages and requests that have not arrived whole, of all clients together. Beyond, clients with most of them are closed until 90% are left. 0 means 1GiB, or a quarter of GOMEMLIMIT if that is less."`
-	SlowConsumer   choice `group:"Messages" default:"close" placeholder:"close|drop" help:"What happens when a client's queue is full: close it with status 1008, or drop the newest frames."`
+	SlowConsumer   choice `group:"Messages" default:"close" placeholder:"close|drop|conflate" help:"What happens when a client's queue is full: close it with status 1008, or drop the newest frames. conflate keeps just the newest frame of each key in the queue, and closes when that is full nevertheless."`
 	BroadcastQueue count  `group:"Messages" name:"broadcast-queue-frames" default:"1024" placeholder:"N" help:"Frames that may wait to be broadcast; beyond, publishers are read more slowly. 0 means 1024."`
 	BroadcastBytes size   `group:"Messages" name:"broadcast-queue-bytes" default:"4MiB" placeholder:"BYTES" help:"Bytes that may wait to be broadcast. 0 means 4MiB."`
 
@@ -87,7 +87,7 @@ func (f *flags) faults() (errs []error) {
 		}
 	}
 	one("handler", f.Handler, "chat", "echo", "push")
-	one("slow-consumer", f.SlowConsumer, "close", "drop")
+	one("slow-consumer", f.SlowConsumer, "close", "drop", "conflate")
 	one("log-level", f.LogLevel, "debug", "info", "warn", "error")
 	one("log-format", f.LogFormat, "text", "json")
 	if f.Static != "" {
@@ -124,7 +124,7 @@ func (f *flags) config() server.Config {
 		WriteQueueBytes:      int(orOff(f.WriteBytes.n)),
 		WriteQueueTotal:      f.WriteTotal.n,
 		ReadBufferTotal:      f.ReadTotal.n,
-		SlowConsumer:         map[choice]conn.SlowConsumer{"drop": conn.Drop}[f.SlowConsumer],
+		SlowConsumer:         map[choice]conn.SlowConsumer{"drop": conn.Drop, "conflate": conn.Conflate}[f.SlowConsumer],
 		BroadcastQueueFrames: f.BroadcastQueue.n,
 		BroadcastQueueBytes:  int(f.BroadcastBytes.n),
 		HandshakeTimeout:     orOff(f.HandshakeTimeout.n),

@@ -156,7 +156,7 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 		"--max-message: \"-3\" is not a size",
 		"write queue total: 1024", "--read-buffer-total: \"much\" is not a size", "TCP user timeout: 1ms",
 		"trusted proxy \"nobody\"", "max memory: 1024", "accept rate: 2000000", "--max-conns-per-ip: \"some\"", "--message-rate: \"1s\"",
-		"--max-handshakes: \"-1\"", "--accept-rate-per-ip: \"x\"", "--slow-consumer", "path", "--static", "--log-level", "origin", "nowhere",
+		"--max-handshakes: \"-1\"", "--accept-rate-per-ip: \"x\"", "--slow-consumer: \"wait\" is unknown; want close, drop, conflate", "path", "--static", "--log-level", "origin", "nowhere",
 		"drain time: 25h", "--drain-delay: \"later\"", "status 1005", "\"unix:\"",
 	} {
 		if !strings.Contains(stderr.String(), part) {

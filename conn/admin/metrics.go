@@ -137,6 +137,7 @@ var numbers = []number{
 	{"roost_broadcast_queue_limit_frames", gauge, "Frames at which publishers are slowed down (--broadcast-queue-frames).", func(n *snapshot) float64 { return float64(n.settings.BroadcastQueueFrames) }},
 	{"roost_publishers_waiting", gauge, "Connections that are not read until the broadcast queues have room.", func(n *snapshot) float64 { return float64(n.Hub.Publishers) }},
 	{"roost_pool_queue_length", gauge, "Connections with something to do that wait for a worker.", func(n *snapshot) float64 { return float64(n.Poller.Queued) }},
+	{"roost_conflated_total", counter, "Frames that a newer one with their key replaced in the queue of a slow client (--slow-consumer conflate).", func(n *snapshot) float64 { return float64(n.Conflated) }},
 	{"roost_write_queue_bytes", gauge, "Bytes that wait for slow clients.", func(n *snapshot) float64 { return float64(n.WriteQueued) }},
 	{"roost_write_queue_limit_bytes", gauge, "Bytes that may wait for all clients together (--write-queue-total); 0 means no limit.", func(n *snapshot) float64 { return float64(max(0, n.settings.WriteQueueTotal)) }},
 	{"roost_read_buffer_bytes", gauge, "Bytes kept of messages and requests that have not arrived whole.", func(n *snapshot) float64 { return float64(n.ReadKept) }},

@@ -105,6 +105,7 @@ func TestMetrics(t *testing.T) {
 		"roost_broadcasts_total":                                           1,
 		"roost_deliveries_total":                                           3,
 		`roost_drops_total{reason="slow-consumer"}`:                        0,
+		"roost_conflated_total":                                            0,
 		"roost_broadcast_queue_frames":                                     0,
 		"roost_broadcast_queue_limit_frames":                               1024,
 		"roost_write_queue_bytes":                                          0,

@@ -249,7 +249,7 @@ func (c Config) Validate() error {
 		bad("read buffer total: %d is out of range; want at least twice the longest message, %d, or no limit", d.ReadBufferTotal, least)
 	}
 	between("number of subprotocols", len(d.Subprotocols), 0, math.MaxInt8, "")
-	if d.SlowConsumer > conn.Drop {
+	if d.SlowConsumer > conn.Conflate {
 		bad("slow consumer policy %d is unknown", d.SlowConsumer)
 	}
 	for _, t := range []struct {

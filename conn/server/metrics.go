@@ -32,7 +32,8 @@ type Stats struct {
 	BytesIn      uint64               // bytes from clients: frames and request heads
 	MessagesOut  uint64               // messages taken to be written, once for each connection
 	BytesOut     uint64               // bytes that the kernel has taken from us: frames and answers to requests
-	Dropped      uint64               // frames dropped by the slow-consumer policy
+	Dropped      uint64               // frames dropped by the slow-consumer policy conn.Drop
+	Conflated    uint64               // frames replaced by newer ones of their key, by conn.Conflate
 	Sweeps       uint64               // times that the sweeper has looked for what is overdue
 	Swept        uint64               // connections it has looked at
 	Hub          hub.Stats            // broadcasting
@@ -62,6 +63,7 @@ func (s *Server) Stats() Stats {
 		MessagesIn:   g.MessagesIn.Load(),
 		BytesIn:      g.BytesIn.Load(),
 		Dropped:      g.Dropped.Load(),
+		Conflated:    g.Conflated.Load(),
 		Sweeps:       s.sweeper.sweeps.Load(),
 		Swept:        s.sweeper.swept.Load(),
 		Hub:          s.hub.Stats(),
