@@ -113,7 +113,7 @@ type wire struct {
 func (w *wire) read(t *testing.T, n int) bool {
 	t.Helper()
 	if n < 0 {
-		n = 1 << 20
+		n = 32 << 10
 	}
 	buf := make([]byte, n)
 	n, err := unix.Read(w.peer, buf)

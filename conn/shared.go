@@ -57,9 +57,9 @@ func (s *Shared) SetKey(key string) { s.key = key }
 // policy [Conflate]: its queue takes the parts in the place of s.
 func (s *Shared) SetParts(split func() []*Shared) { s.split = split }
 
-// Watch has w told one fate for each SendShared that returns nil. Where parts take the
-// place of s, their watchers are told, each once, and w is not. When s is not held, all
-// has been told.
+// Watch has w told one fate for each SendShared that returns nil: that of all frames of s,
+// of which the first may have left when a connection ends. Where parts take the place of
+// s, their watchers are told, each once, and w is not. When s is not held, all has been told.
 func (s *Shared) Watch(w Watcher) { s.watcher = w }
 
 // Held reports whether a queue holds s. Nobody may change its bytes meanwhile. It
