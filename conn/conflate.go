@@ -29,9 +29,9 @@ func (o *outbound) supersede(g *Group, parts []*Shared) {
 	g.conflated(n)
 }
 
-// enter appends parts, of which the first left bytes have been written. It leaves out
+// shareEach appends parts, of which the first left bytes have been written. It leaves out
 // what is replaced by others of them.
-func (o *outbound) enter(g *Group, parts []*Shared, left int) {
+func (o *outbound) shareEach(g *Group, parts []*Shared, left int) {
 	n, from := 0, len(o.segs)
 	for _, p := range parts {
 		if left >= len(p.b) {

@@ -432,7 +432,7 @@ func TestConflationAgainstModel(t *testing.T) {
 			} else { // as after a direct write
 				before = rnd.IntN(len(s.b))
 			}
-			o.enter(g, s.singles(), before)
+			o.shareEach(g, s.singles(), before)
 			for n := before; n > 0; some = some[1:] {
 				size := len(some[0].frame.Bytes())
 				if n >= size {

@@ -63,7 +63,7 @@ func (c *Conn) queueLocked(b []byte, left int, whole *Shared, frames int) {
 	defer c.settleLocked()
 	o, g := c.out, c.group
 	if g.conflates(whole) {
-		o.enter(g, whole.singles(), left)
+		o.shareEach(g, whole.singles(), left)
 		return
 	}
 	if whole != nil {

@@ -35,7 +35,7 @@ func (r *run) stranger(name string) {
 		s := r.sessions[sim.Pick(len(r.sessions))]
 		c := s.conn
 		text += " to " + s.client.name
-		switch sim.Pick(17) {
+		switch sim.Pick(22) {
 		case 0, 1, 2, 3:
 			_ = s.send(name, op, text, func() error { return c.Write(op, []byte(text)) })
 		case 4, 5, 6, 7:
@@ -64,6 +64,8 @@ func (r *run) stranger(name string) {
 			}
 		case 16:
 			r.hub.Each(func(c *conn.Conn) { r.bounds(r.byConn[c]) })
+		default:
+			s.share(name, op, text)
 		}
 	}
 }
@@ -72,7 +74,7 @@ func (r *run) stranger(name string) {
 // full, and the answer to the handshake and the close frame always do.
 func (r *run) bounds(s *session) {
 	b, c := s.conn.Backlog(), &r.plan.conn
-	batch, one := r.plan.hub.BatchFrames, longest+20
+	batch, one := max(r.plan.hub.BatchFrames, mostJoined), mostJoined*(longest+20)
 	if most := c.WriteQueueFrames + batch + 2; c.WriteQueueFrames > 0 && b.Frames > most {
 		sim.Fail("%d frames wait for %v, more than %d", b.Frames, s, most)
 	}

@@ -52,7 +52,7 @@ func newPlan() plan {
 			WriteQueueBytes:  one(0, 1, 60, 300, 2000),
 			WriteQueueTotal:  one[int64](0, 0, 0, 700, 3000),
 			ReadBufferTotal:  one[int64](0, 0, 0, 300, 1000),
-			SlowConsumer:     one(conn.Disconnect, conn.Drop),
+			SlowConsumer:     one(conn.Disconnect, conn.Drop, conn.Conflate),
 			HandshakeTimeout: time.Duration(1+sim.Pick(5)) * time.Second,
 			PingInterval:     time.Duration(one(0, 0, 2, 4)) * time.Second,
 			IdleTimeout:      time.Duration(one(0, 0, 3, 9)) * time.Second,

@@ -144,7 +144,7 @@ func (c *client) judgeFrame(op frame.Opcode, payload string) {
 			sim.Fail("%s gets %v %q, which is not for it", c.name, op, payload)
 		}
 		for next := c.lanes[x.lane]; next != x.n; next++ {
-			if next > x.n || c.session.lanes[x.lane][next].err == nil {
+			if next > x.n || !c.session.lanes[x.lane][next].lost() {
 				sim.Fail("%s gets %q where number %d from %q is due", c.name, payload, next, x.lane)
 			}
 		}
@@ -186,7 +186,7 @@ func (c *client) complete(due int) {
 	for _, name := range slices.Sorted(maps.Keys(s.lanes)) {
 		lane := s.lanes[name]
 		for _, x := range lane[c.lanes[name]:] {
-			if x.err == nil && !x.pending {
+			if !x.lost() && !x.pending {
 				sim.Fail("%s has not got %q", c.name, x.payload)
 			}
 		}

@@ -199,6 +199,7 @@ func (r *run) atEnd() {
 		if s.opened {
 			opened++
 		}
+		s.fates()
 		got += uint64(s.got)
 		missed += s.client.missed
 	}
@@ -207,6 +208,9 @@ func (r *run) atEnd() {
 	}
 	if n := st.Dropped.Load(); n < uint64(missed) || n > 0 && r.plan.conn.SlowConsumer != conn.Drop {
 		sim.Fail("%d frames are counted as dropped, at least %d were", n, missed)
+	}
+	if n := st.Conflated.Load(); n != uint64(r.conflated) {
+		sim.Fail("%d frames are counted as conflated, %d were", n, r.conflated)
 	}
 	if st.WriteQueued.Load() != 0 || st.ReadKept.Load() != 0 || r.hub.Len() != 0 || r.seated != 0 {
 		sim.Fail("at the end: %d bytes wait, %d are kept, %d in the hub, %d seated", st.WriteQueued.Load(), st.ReadKept.Load(), r.hub.Len(), r.seated)

@@ -36,6 +36,7 @@ type run struct {
 	published []string // what was broadcast, in order
 	place     map[string]int
 	dropped   int // frames of which we know that they were dropped
+	conflated int // frames whose fate that was
 
 	base     time.Time
 	clock    time.Duration // what the group was told last

@@ -49,6 +49,13 @@ type sending struct {
 	pending       bool
 	err           error
 	received      bool
+
+	// Of those in a conn.Shared.
+	watched bool
+	session *session
+	key     string
+	told    int
+	fate    conn.Fate
 }
 
 func (r *run) newSession(c *conn.Conn, e *kernel.Endpoint) *session {
@@ -77,14 +84,20 @@ func (s *session) enter(to conn.State) {
 	}
 }
 
-// send records a frame before it is sent by f.
-func (s *session) send(lane string, op frame.Opcode, payload string, f func() error) error {
+// record notes a frame that is going to be sent.
+func (s *session) record(lane string, op frame.Opcode, payload string) *sending {
 	if s.sent[payload] != nil {
 		sim.Fail("the test sends %q twice", payload)
 	}
-	x := &sending{lane: lane, payload: payload, op: op, n: len(s.lanes[lane]), pending: true}
+	x := &sending{lane: lane, payload: payload, op: op, n: len(s.lanes[lane]), pending: true, session: s}
 	s.sent[payload] = x
 	s.lanes[lane] = append(s.lanes[lane], x)
+	return x
+}
+
+// send records a frame before it is sent by f.
+func (s *session) send(lane string, op frame.Opcode, payload string, f func() error) error {
+	x := s.record(lane, op, payload)
 	x.err = f()
 	x.pending = false
 	if x.err == conn.ErrDropped {
