@@ -87,7 +87,7 @@ var homes = []home{
 	{"github.com/alecthomas/units", []string{"cmd"}, "packages take plain numbers, a program reads KiB"},
 	{"github.com/coreos/go-systemd", []string{"cmd"}, "a program talks to its service manager, packages do not know of one"},
 	{"github.com/vbauerster/mpb", []string{"cmd"}, "a progress bar belongs to a program"},
-	{"github.com/HdrHistogram", []string{"bench"}, "only the load generator measures latency"},
+	{"github.com/HdrHistogram", []string{"bench", "conn/hub"}, "the load generator measures latency, and so does the receipt of a message"},
 	{"github.com/chromedp", []string{"conn/conntest/browser"}, "only tests look at pages"},
 	{"go.uber.org/goleak", []string{"conn/conntest"}, "only tests look for leaks"},
 	{"gonum.org/v1/plot", []string{"bench/report"}, "only reports draw"},

@@ -27,30 +27,32 @@ func (silent) OnMessage(*conn.Conn, frame.Opcode, []byte) {}
 func (silent) OnClose(*conn.Conn, conn.CloseInfo)         {}
 
 // audience joins n open connections over socketpairs to a new hub and returns
-// the peers' ends.
-func audience(b *testing.B, n int) (h *Hub, peers []int) {
+// the peers' ends, which close at the end or before.
+func audience(b testing.TB, n int, limits conn.Config) (h *Hub, peers []int) {
 	b.Helper()
 	var gone sync.WaitGroup
 	h, err := New(Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	g := conn.NewGroup(conn.Config{
-		Handler: silent{}, Log: slog.New(slog.DiscardHandler),
-		Policy: &handshake.Policy{Path: "/", MaxHead: 8192, MaxHeaders: 100},
-		Gone:   func(c *conn.Conn, _ bool) { h.Leave(c); gone.Done() },
-	})
+	limits.Handler, limits.Log = silent{}, slog.New(slog.DiscardHandler)
+	limits.Policy = &handshake.Policy{Path: "/", MaxHead: 8192, MaxHeaders: 100}
+	limits.Gone = func(c *conn.Conn, _ bool) { h.Leave(c); gone.Done() }
+	g := conn.NewGroup(limits)
 	p, err := poller.New(poller.Config{Buffer: 16 << 10, NewScratch: conn.NewScratch, OnError: func(err error) { b.Error(err) }})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
 		for _, fd := range peers {
-			unix.Close(fd)
+			_ = unix.Shutdown(fd, unix.SHUT_RDWR)
 		}
 		gone.Wait()
 		_ = p.Close()
 		h.Close()
+		for _, fd := range peers {
+			unix.Close(fd)
+		}
 	})
 	buf := make([]byte, 1024)
 	for range n {
@@ -86,7 +88,7 @@ func audience(b *testing.B, n int) (h *Hub, peers []int) {
 func BenchmarkBroadcast(b *testing.B) {
 	for _, n := range []int{1, 100, 2000} {
 		b.Run(fmt.Sprintf("%dconns", n), func(b *testing.B) {
-			h, peers := audience(b, n)
+			h, peers := audience(b, n, conn.Config{})
 			f := frame.Prepare(frame.Binary, make([]byte, 128))
 			buf := make([]byte, 64<<10)
 			const burst = 64 // frames that certainly fit in a socket
@@ -118,7 +120,7 @@ func BenchmarkBroadcast(b *testing.B) {
 // BenchmarkBroadcastJoined publishes 64 frames at a time, which leave together.
 func BenchmarkBroadcastJoined(b *testing.B) {
 	const n, burst = 1000, 64
-	h, peers := audience(b, n)
+	h, peers := audience(b, n, conn.Config{})
 	f := frame.Prepare(frame.Binary, make([]byte, 128))
 	buf := make([]byte, 64<<10)
 	b.ReportAllocs()

@@ -5,6 +5,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"roost/conn"
 	"roost/conn/frame"
@@ -26,6 +27,13 @@ type Message struct {
 	Topics []string
 	// Frame is the message, ready to be sent. Required.
 	Frame *frame.Prepared
+	// Key makes the message the latest value of Key on its topics: a connection that is
+	// behind, and conflates, gets this one in place of those that wait with the same Key
+	// for the same Topics, see conn.Conflate. "" makes it a message like any other.
+	Key string
+	// Receipt is told what became of the message. It is for this one only. Nil means that
+	// nobody wants to know.
+	Receipt *Receipt
 	// Remote says that the message comes from another node: it is not relayed.
 	Remote bool
 }
@@ -132,21 +140,36 @@ func (h *Hub) Admit(c *conn.Conn) bool {
 func (h *Hub) publish(m *Message, to []*topic) uint64 {
 	h.seq++
 	if h.config.Relay != nil && !m.Remote {
-		h.config.Relay(m.Topics, m.Frame, "")
+		h.config.Relay(m.Topics, m.Frame, m.Key)
+	}
+	it := item{frame: m.Frame, to: to, key: m.scopedKey(), receipt: m.Receipt}
+	if it.receipt != nil {
+		it.receipt.begin(len(h.shards))
 	}
 	for _, s := range h.shards {
 		if !s.concerned(to) {
+			if it.receipt != nil {
+				it.receipt.fannedOut(outcome{})
+			}
 			continue
 		}
 		if s.fifo.frames == 0 {
 			s.wake.Signal()
 		}
-		s.fifo.push(item{m.Frame, to})
+		s.fifo.push(it)
 		if s.fifo.over(h.config.QueueFrames, h.config.QueueBytes) {
 			h.congested.Store(true)
 		}
 	}
 	return h.seq
+}
+
+// scopedKey tells keys of different topics apart: 0 is in no name.
+func (m *Message) scopedKey() string {
+	if m.Key == "" {
+		return ""
+	}
+	return strings.Join(m.Topics, "\x00") + "\x00\x00" + m.Key
 }
 
 // concerned reports whether the shard may have members of one of those topics.

@@ -11,19 +11,39 @@
 // small steps without a lock in between: joins and leaves go on during a walk,
 // and still no connection is missed or served twice.
 //
+// # Topics
+//
+// A topic is a name with members; it exists while it has some. Every connection starts
+// in the default topic, whose members are not listed anywhere: they are all slots but
+// those in a bit set that a chunk of slots has once somebody there has asked for
+// topics. So a connection in the default topic alone takes nothing more than its slot. In
+// each shard the members of another topic are a dense list, and a membership takes about 50
+// bytes. A fan-out walks the list in small steps without a lock in between: it keeps those
+// it has visited before the others, also when somebody leaves, so nobody is missed or
+// served twice.
+//
+// A message may go to several topics. It reaches everybody in one of them, once.
+//
 // # One order for everybody
 //
-// [Hub.Broadcast] enters a prepared frame into the FIFO of every shard under one
-// lock. Each shard has one broadcaster goroutine, which takes what waits in its
-// FIFO, joins it into one buffer if it is more than one frame, and hands that to
-// every open connection of the shard. So every connection sees all frames in the
-// same order, and a burst costs one system call per connection, not one per frame.
-// A lone frame never waits for company.
+// [Hub.Publish] enters a prepared frame into the FIFO of every shard with members, under
+// one lock. Each shard has one broadcaster goroutine, which takes the next frame from its
+// FIFO, and those behind it that go to the same topics, joins them into one buffer if
+// there are several, and hands that to every open member. So the members of a topic
+// see its frames in the same order, and a burst costs one system call per connection, not
+// one per frame. A frame may overtake those for other topics, but none with which it has a
+// topic in common. A lone frame never waits for company.
+//
+// # What became of it
+//
+// A [Receipt] is told the fate of its message on each connection: when the kernel had its
+// last byte, or why it never will. Connections tell it through the frames they share, so it
+// costs nothing where nobody asks.
 //
 // # Backpressure
 //
 // The FIFOs are bounded. When one is full the publishers are slowed down, and
 // nothing is dropped: connections stop being read ([Hub.Admit]), other goroutines
-// wait in [Hub.BroadcastWait]. No broadcaster ever waits for a connection: what a
+// wait in [Hub.PublishWait]. No broadcaster ever waits for a connection: what a
 // socket does not take enters that connection's own bounded queue.
 package hub

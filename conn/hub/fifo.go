@@ -10,8 +10,10 @@ import (
 
 // item is a frame on its way to the members of some topics.
 type item struct {
-	frame *frame.Prepared
-	to    []*topic // immutable
+	frame   *frame.Prepared
+	to      []*topic // immutable
+	key     string   // with the names of the topics in front; "" for none
+	receipt *Receipt // nil when nobody asks
 }
 
 // goesWith reports whether it and other have the same audience.

@@ -134,7 +134,7 @@ func TestFIFO(t *testing.T) {
 	next, want := byte(0), byte(0)
 	for round := range 300 {
 		for range round % 7 {
-			q.push(item{frame.Prepare(frame.Binary, []byte{next}), to.alone})
+			q.push(item{frame: frame.Prepare(frame.Binary, []byte{next}), to: to.alone})
 			next++
 		}
 		for range round % 5 {

@@ -31,9 +31,10 @@ type shard struct {
 	wake *sync.Cond
 
 	// Owned by run.
-	items []item       // what is being sent
-	batch []byte       // the frames of items, joined, if they are several
-	out   *conn.Shared // batch, or one frame
+	items   []item       // what is being sent
+	batch   []byte       // the frames of items, joined, if they are several
+	out     *conn.Shared // batch, or one frame
+	outcome outcome      // of the fan-out under way
 
 	mu     sync.Mutex
 	chunks []*chunk // guarded by mu; nil where no slot is taken
@@ -202,12 +203,21 @@ func (s *shard) fanOut() {
 		start = time.Now()
 	}
 	s.out.Set(s.join(), len(s.items))
+	s.decorate()
+	s.outcome = outcome{}
 	to := s.items[0].to
 	for i, t := range to {
 		if t == s.hub.topics.everyone { // always the first
 			s.toEveryone()
 		} else {
 			s.toMembers(t, to[:i])
+		}
+	}
+	s.delivered.Add(uint64(s.outcome.taken * len(s.items)))
+	s.writes.Add(uint64(s.outcome.taken))
+	for i := range s.items {
+		if r := s.items[i].receipt; r != nil {
+			r.fannedOut(s.outcome)
 		}
 	}
 	if told != nil {
@@ -217,6 +227,46 @@ func (s *shard) fanOut() {
 		// Connections' queues have them now.
 		s.out, s.batch = new(conn.Shared), nil
 	}
+}
+
+// decorate tells out of the keys and receipts of the items, if there are any.
+func (s *shard) decorate() {
+	if len(s.items) == 1 {
+		s.items[0].decorate(s.out)
+		return
+	}
+	var watching receipts
+	keys := false
+	for i := range s.items {
+		keys = keys || s.items[i].key != ""
+		if r := s.items[i].receipt; r != nil {
+			watching = append(watching, r)
+		}
+	}
+	if watching != nil {
+		s.out.Watch(watching)
+	}
+	if keys {
+		s.out.SetParts(s.parts)
+	}
+}
+
+func (it *item) decorate(out *conn.Shared) {
+	out.SetKey(it.key)
+	if it.receipt != nil {
+		out.Watch(it.receipt)
+	}
+}
+
+// parts are the items one by one, for connections that are behind.
+func (s *shard) parts() []*conn.Shared {
+	parts := make([]*conn.Shared, len(s.items))
+	for i := range s.items {
+		parts[i] = new(conn.Shared)
+		parts[i].Set(s.items[i].frame.Bytes(), 1)
+		s.items[i].decorate(parts[i])
+	}
+	return parts
 }
 
 func (s *shard) toEveryone() {
@@ -240,14 +290,9 @@ func (s *shard) toMembers(t *topic, before []*topic) {
 
 // send hands the items to some connections.
 func (s *shard) send(some []*conn.Conn) {
-	writes := 0
 	for _, c := range some {
-		if c.SendShared(s.out) == nil {
-			writes++
-		}
+		s.outcome.add(c.SendShared(s.out))
 	}
-	s.delivered.Add(uint64(writes * len(s.items)))
-	s.writes.Add(uint64(writes))
 	// A reactor that returns from epoll_wait needs a processor, and raw system
 	// calls never give one up.
 	runtime.Gosched()
