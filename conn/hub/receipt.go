@@ -22,8 +22,11 @@ type Receipt struct {
 	owed   int       // fates that connections know of or will, of fan-outs that have ended; guarded by mu
 	fates  [conn.Closed + 1]int
 	took   *hdrhistogram.Histogram // microseconds until the kernel had it; guarded by mu
-	all    chan struct{}           // closed when nothing is to come; guarded by mu until then
+	all    *sync.Cond              // signalled when nothing is to come
 }
+
+// unpublished stands for shards before a message is published.
+const unpublished = -1
 
 // Latencies are kept from a microsecond to an hour with two digits, in 28 kB.
 const (
@@ -33,10 +36,9 @@ const (
 
 // NewReceipt returns a Receipt for one [Message].
 func NewReceipt() *Receipt {
-	return &Receipt{
-		took: hdrhistogram.New(1, longestTook.Microseconds(), tookDigits),
-		all:  make(chan struct{}),
-	}
+	r := &Receipt{shards: unpublished, took: hdrhistogram.New(1, longestTook.Microseconds(), tookDigits)}
+	r.all = sync.NewCond(&r.mu)
+	return r
 }
 
 // Report is what became of a message. Connections whose handshake had not ended, or that
@@ -56,13 +58,18 @@ type Report struct {
 // Wait returns when all is known, or ctx ends: then with what is known, where
 // connections that no broadcaster has come to are missing.
 func (r *Receipt) Wait(ctx context.Context) Report {
-	select {
-	case <-r.all:
-	case <-ctx.Done():
-	}
+	stop := context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		r.all.Broadcast()
+		r.mu.Unlock()
+	})
+	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known := r.fates[conn.Sent] + r.fates[conn.Dropped] + r.fates[conn.Closed]
+	for !r.completeLocked() && ctx.Err() == nil {
+		r.all.Wait()
+	}
+	known := r.knownLocked()
 	at := func(q float64) time.Duration {
 		return time.Duration(r.took.ValueAtQuantile(q)) * time.Microsecond
 	}
@@ -90,7 +97,7 @@ func (r *Receipt) Told(f conn.Fate) {
 		took := min(max(time.Since(r.since), time.Microsecond), longestTook)
 		_ = r.took.RecordValue(took.Microseconds()) // in range
 	}
-	r.endLocked()
+	r.tellLocked()
 }
 
 // fannedOut is called at the end of a shard's fan-out, or when there is nobody in it.
@@ -101,13 +108,19 @@ func (r *Receipt) fannedOut(o outcome) {
 	r.owed += o.taken + o.dropped + o.closed
 	r.fates[conn.Dropped] += o.dropped
 	r.fates[conn.Closed] += o.closed
-	r.endLocked()
+	r.tellLocked()
 }
 
-func (r *Receipt) endLocked() {
-	if r.shards == 0 && r.owed == r.fates[conn.Sent]+r.fates[conn.Dropped]+r.fates[conn.Closed] {
-		close(r.all)
+func (r *Receipt) tellLocked() {
+	if r.completeLocked() {
+		r.all.Broadcast()
 	}
+}
+
+func (r *Receipt) completeLocked() bool { return r.shards == 0 && r.owed == r.knownLocked() }
+
+func (r *Receipt) knownLocked() int {
+	return r.fates[conn.Sent] + r.fates[conn.Dropped] + r.fates[conn.Closed]
 }
 
 // receipts are those of frames that are sent together.
