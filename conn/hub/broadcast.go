@@ -142,7 +142,7 @@ func (h *Hub) publish(m *Message, to []*topic) uint64 {
 	if h.config.Relay != nil && !m.Remote {
 		h.config.Relay(m.Topics, m.Frame, m.Key)
 	}
-	it := item{frame: m.Frame, to: to, key: m.scopedKey(), receipt: m.Receipt}
+	it := item{frame: m.Frame, to: to, key: h.scopedKey(m), receipt: m.Receipt}
 	if it.receipt != nil {
 		it.receipt.begin(len(h.shards))
 	}
@@ -165,9 +165,12 @@ func (h *Hub) publish(m *Message, to []*topic) uint64 {
 }
 
 // scopedKey tells keys of different topics apart: 0 is in no name.
-func (m *Message) scopedKey() string {
-	if m.Key == "" {
+func (h *Hub) scopedKey(m *Message) string {
+	switch {
+	case m.Key == "":
 		return ""
+	case len(m.Topics) == 0:
+		return h.config.DefaultTopic + "\x00\x00" + m.Key
 	}
 	return strings.Join(m.Topics, "\x00") + "\x00\x00" + m.Key
 }

@@ -183,7 +183,7 @@ func (h *Hub) Walk(cur *Cursor, n int, visit func(*conn.Conn)) (end bool) {
 	var some [stride]*conn.Conn
 	for n > 0 {
 		s := h.shards[cur.shard]
-		k, next := s.list(cur.slot, true, &some)
+		k, next := s.list(cur.slot, &some)
 		for _, c := range some[:k] {
 			visit(c)
 		}

@@ -54,6 +54,7 @@ func (p *part) move(from, gap int) int {
 // apartment is what a chunk has when one of its connections has asked for topics.
 type apartment struct {
 	apart [(chunkSlots + 63) / 64]uint64 // bit set: not in the default topic
+	round [chunkSlots]uint32             // the last of shard.round in which the slot was served
 	subs  [chunkSlots]*subscription      // the first of each slot
 }
 
@@ -175,31 +176,38 @@ func (s *shard) topicsOf(slot int) []*topic {
 	return all
 }
 
-// isIn reports whether the connection of a subscription is in one of those topics. The
-// caller holds mu.
-func (s *shard) isIn(sub *subscription, topics []*topic) bool {
-	if len(topics) == 0 {
+// serve reports whether the connection in slot i of a chunk is to be served, which it
+// is once in each round, however many of the topics it is in, joins or leaves meanwhile.
+// It always is when round is 0. The caller holds mu.
+func (a *apartment) serve(i int, round uint32) bool {
+	if round == 0 {
+		return true
+	}
+	if a.round[i] == round {
 		return false
 	}
-	slot := int(sub.conn.Slot()) / len(s.hub.shards)
-	a, i := s.chunks[slot/chunkSlots].topics, slot%chunkSlots
-	for _, t := range topics {
-		if t == s.hub.topics.everyone && !a.isApart(i) {
-			return true
-		}
-		for other := a.subs[i]; other != nil; other = other.next {
-			if other.topic == t {
-				return true
-			}
-		}
-	}
-	return false
+	a.round[i] = round
+	return true
 }
 
-// members copies the next members of t into some, those that no fan-out under way has
-// visited, and leaves out who is in one of the topics before. It reports the end of
-// the fan-out.
-func (s *shard) members(t *topic, before []*topic, some *[stride]*conn.Conn) (k int, end bool) {
+// nextRound begins the fan-out of a message to several topics.
+func (s *shard) nextRound() {
+	if s.round++; s.round != 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ch := range s.chunks {
+		if ch != nil && ch.topics != nil {
+			ch.topics.round = [chunkSlots]uint32{}
+		}
+	}
+	s.round = 1
+}
+
+// members copies the next members of t into some: those that the fan-out under way has not
+// visited, and that have not been served in round. It reports the end of the fan-out.
+func (s *shard) members(t *topic, round uint32, some *[stride]*conn.Conn) (k int, end bool) {
 	p := t.parts[s.index].Load()
 	if p == nil {
 		return 0, true
@@ -209,7 +217,8 @@ func (s *shard) members(t *topic, before []*topic, some *[stride]*conn.Conn) (k 
 	next := p.members[p.visited:]
 	next = next[:min(len(next), stride)]
 	for _, sub := range next {
-		if !s.isIn(sub, before) {
+		slot := int(sub.conn.Slot()) / len(s.hub.shards)
+		if s.chunks[slot/chunkSlots].topics.serve(slot%chunkSlots, round) {
 			some[k] = sub.conn
 			k++
 		}

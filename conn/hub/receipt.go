@@ -44,7 +44,8 @@ func NewReceipt() *Receipt {
 // Report is what became of a message. Connections whose handshake had not ended, or that
 // were closing already, do not count.
 type Report struct {
-	Subscribers int // the sum of the next four
+	Complete    bool // nothing is to come
+	Subscribers int  // the sum of the next four
 
 	Delivered int // the kernel has accepted the last byte for so many
 	Dropped   int // given up because the connection is slow, or replaced by a newer value of its key
@@ -74,6 +75,7 @@ func (r *Receipt) Wait(ctx context.Context) Report {
 		return time.Duration(r.took.ValueAtQuantile(q)) * time.Microsecond
 	}
 	return Report{
+		Complete:    r.completeLocked(),
 		Subscribers: max(r.owed, known),
 		Delivered:   r.fates[conn.Sent], Dropped: r.fates[conn.Dropped], Closed: r.fates[conn.Closed],
 		Pending: max(r.owed, known) - known,

@@ -35,6 +35,7 @@ type shard struct {
 	batch   []byte       // the frames of items, joined, if they are several
 	out     *conn.Shared // batch, or one frame
 	outcome outcome      // of the fan-out under way
+	round   uint32       // counts messages to several topics; not 0
 
 	mu     sync.Mutex
 	chunks []*chunk // guarded by mu; nil where no slot is taken
@@ -107,10 +108,24 @@ func (s *shard) at(slot int) *conn.Conn {
 	return s.chunks[at].slots[i]
 }
 
-// list copies the connections of the next slots from slot on into some, all of them or
-// those in the default topic. It returns how many there are and the slot to go on at, -1 at
-// the end.
-func (s *shard) list(slot int, all bool, some *[stride]*conn.Conn) (k, next int) {
+// list copies the connections of the next slots from slot on into some. It returns how
+// many there are and the slot to go on at, -1 at the end.
+func (s *shard) list(slot int, some *[stride]*conn.Conn) (k, next int) {
+	return s.choose(slot, some, func(*chunk, int) bool { return true })
+}
+
+// everyone is list for those in the default topic that have not been served in round. Who
+// is not open does not count: it may yet ask for other topics, and be open when its
+// turn comes.
+func (s *shard) everyone(slot int, round uint32, some *[stride]*conn.Conn) (k, next int) {
+	return s.choose(slot, some, func(ch *chunk, i int) bool {
+		return ch.slots[i].State() == conn.StateOpen &&
+			(ch.topics == nil || !ch.topics.isApart(i) && ch.topics.serve(i, round))
+	})
+}
+
+// choose copies those that are wanted.
+func (s *shard) choose(slot int, some *[stride]*conn.Conn, wanted func(ch *chunk, i int) bool) (k, next int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, i := slot/chunkSlots, slot%chunkSlots
@@ -123,7 +138,7 @@ func (s *shard) list(slot int, all bool, some *[stride]*conn.Conn) (k, next int)
 	ch := s.chunks[at]
 	end := min(i+stride, chunkSlots)
 	for j, c := range ch.slots[i:end] {
-		if c != nil && (all || ch.topics == nil || !ch.topics.isApart(i+j)) {
+		if c != nil && wanted(ch, i+j) {
 			some[k] = c
 			k++
 		}
@@ -206,11 +221,16 @@ func (s *shard) fanOut() {
 	s.decorate()
 	s.outcome = outcome{}
 	to := s.items[0].to
-	for i, t := range to {
-		if t == s.hub.topics.everyone { // always the first
-			s.toEveryone()
+	round := uint32(0)
+	if len(to) > 1 {
+		s.nextRound()
+		round = s.round
+	}
+	for _, t := range to {
+		if t == s.hub.topics.everyone {
+			s.toEveryone(round)
 		} else {
-			s.toMembers(t, to[:i])
+			s.toMembers(t, round)
 		}
 	}
 	s.delivered.Add(uint64(s.outcome.taken * len(s.items)))
@@ -269,21 +289,20 @@ func (s *shard) parts() []*conn.Shared {
 	return parts
 }
 
-func (s *shard) toEveryone() {
+func (s *shard) toEveryone(round uint32) {
 	var some [stride]*conn.Conn
 	for slot := 0; slot >= 0; {
 		var k int
-		k, slot = s.list(slot, false, &some)
+		k, slot = s.everyone(slot, round, &some)
 		s.send(some[:k])
 	}
 }
 
-// toMembers leaves out who is in one of the topics before, and has been served.
-func (s *shard) toMembers(t *topic, before []*topic) {
+func (s *shard) toMembers(t *topic, round uint32) {
 	var some [stride]*conn.Conn
 	for end := false; !end; {
 		var k int
-		k, end = s.members(t, before, &some)
+		k, end = s.members(t, round, &some)
 		s.send(some[:k])
 	}
 }

@@ -114,7 +114,7 @@ func TestPart(t *testing.T) {
 		var some [stride]*conn.Conn
 		for end := false; !end; {
 			var k int
-			k, end = s.members(x, nil, &some)
+			k, end = s.members(x, 0, &some)
 			for _, c := range some[:k] {
 				visits[c]++
 			}

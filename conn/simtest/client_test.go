@@ -145,7 +145,7 @@ func (c *client) message() {
 	}
 	text := ""
 	if !sim.Chance(20) {
-		kinds := "eeeeessmmcccqqPRR"
+		kinds := "eeeeessmmcccqqPRRt"
 		if c.run.chatty {
 			kinds = "ccccccqe"
 		}

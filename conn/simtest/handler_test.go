@@ -29,6 +29,7 @@ func (h handler) OnOpen(c *conn.Conn, _ *handshake.Request) {
 		sim.Fail("%v is opened twice or after its end", s)
 	}
 	s.opened = true
+	s.first = len(h.published)
 	c.SetData(s)
 	if sim.Chance(4) {
 		_ = s.send("open", frame.Text, "hello "+s.client.name, func() error { return c.Write(frame.Text, []byte("hello "+s.client.name)) })
@@ -79,7 +80,11 @@ func (h handler) obey(s *session, c *conn.Conn, op frame.Opcode, text string) {
 			return
 		}
 		// Meant for exactly this: it never fails with ErrBusy.
-		if err := h.hub.Broadcast(f); err != nil && err != hub.ErrClosed {
+		publish := h.hub.Broadcast
+		if sim.Chance(2) {
+			publish = func(f *frame.Prepared) error { return h.hub.PublishFrom(c, f) }
+		}
+		if err := publish(f); err != nil && err != hub.ErrClosed {
 			sim.Fail("%v cannot publish: %v", s, err)
 		}
 	case 'p':
@@ -90,6 +95,8 @@ func (h handler) obey(s *session, c *conn.Conn, op frame.Opcode, text string) {
 	case 'R':
 		s.pause(true)
 		s.pause(false)
+	case 't':
+		s.move()
 	case 'x':
 		c.Close(4000, "as you wish")
 	case 'r':

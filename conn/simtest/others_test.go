@@ -11,7 +11,6 @@ import (
 	"roost/conn/frame"
 	"roost/conn/hub"
 	"roost/poller/sim"
-	"roost/poller/sim/context"
 )
 
 // stranger calls what any goroutine may call at any time.
@@ -20,13 +19,7 @@ func (r *run) stranger(name string) {
 		text := fmt.Sprintf("%s.%d ", name, i) + strings.Repeat("é", sim.Pick(one(2, 20, longest/2)))
 		op := one(frame.Text, frame.Binary)
 		if sim.Chance(4) {
-			ctx := context.New()
-			if sim.Chance(2) {
-				sim.Go("deadline", ctx.End)
-			}
-			if err := r.hub.BroadcastWait(ctx, frame.Prepare(op, []byte("B"+text))); err != nil && err != hub.ErrClosed && err != ctx.Err() {
-				sim.Fail("BroadcastWait: %v", err)
-			}
+			r.publish(op, text)
 			continue
 		}
 		if len(r.sessions) == 0 {

@@ -20,8 +20,9 @@ type received struct {
 	rest     []byte // read and not understood yet
 	upgraded bool
 	refused  bool
-	bcast    int // place of the last broadcast, -1 none
-	missed   int // broadcasts that did not come
+	bcast    map[string]int  // by topic: place of the last broadcast
+	heard    map[string]bool // broadcasts that have come
+	missed   int             // broadcasts that did not come
 	lanes    map[string]int
 	pongs    int
 	said     frame.StatusCode // in the close frame, 0 none has come
@@ -30,7 +31,7 @@ type received struct {
 }
 
 func (r *received) last0() {
-	r.bcast, r.lanes = -1, map[string]int{}
+	r.bcast, r.heard, r.lanes = map[string]int{}, map[string]bool{}, map[string]int{}
 }
 
 func (c *client) read() {
@@ -152,31 +153,6 @@ func (c *client) judgeFrame(op frame.Opcode, payload string) {
 	}
 }
 
-func (c *client) judgeBroadcast(payload string) {
-	at, known := c.run.place[payload]
-	if !known || at <= c.bcast {
-		sim.Fail("%s gets the broadcast %q, number %d, behind number %d", c.name, payload, at, c.bcast)
-	}
-	c.skipTo(at)
-	c.bcast = at
-}
-
-// skipTo accounts for broadcasts before at that have not come.
-func (c *client) skipTo(at int) {
-	next := c.bcast + 1
-	if c.bcast < 0 {
-		next = c.session.first // or before, if it was still waiting when the connection opened
-	}
-	if at <= next {
-		return
-	}
-	if c.run.plan.conn.SlowConsumer != conn.Drop {
-		sim.Fail("%s misses the broadcasts from %d to %d", c.name, next, at-1)
-	}
-	c.missed += at - next
-	c.bcast = at - 1
-}
-
 // complete fails unless everything has come that was sent, with broadcasts before due.
 func (c *client) complete(due int) {
 	s := c.session
@@ -191,5 +167,5 @@ func (c *client) complete(due int) {
 			}
 		}
 	}
-	c.skipTo(due)
+	c.missing(due)
 }

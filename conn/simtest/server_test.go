@@ -33,7 +33,7 @@ type run struct {
 	sessions []*session
 	byConn   map[*conn.Conn]*session
 
-	published []string // what was broadcast, in order
+	published []*broadcast // in order
 	place     map[string]int
 	dropped   int // frames of which we know that they were dropped
 	conflated int // frames whose fate that was
@@ -42,6 +42,8 @@ type run struct {
 	clock    time.Duration // what the group was told last
 	seated   int
 	draining bool
+	receipts []*hub.Receipt
+	keyed    bool            // a broadcast had a key
 	over     *context.Ending // the end of patience with the shutdown
 	done     bool            // the server has stopped
 	sweeping bool
@@ -97,9 +99,14 @@ func newRun(w *sim.World) *run {
 func (r *run) tap(what string, args []any) {
 	switch what {
 	case "hub.publish":
-		payload := string(args[1].(*hub.Message).Frame.Payload())
+		m := args[1].(*hub.Message)
+		payload := string(m.Frame.Payload())
 		r.place[payload] = len(r.published)
-		r.published = append(r.published, payload)
+		scope := m.Topics
+		if len(scope) == 0 {
+			scope = topicNames[:1]
+		}
+		r.published = append(r.published, &broadcast{payload, r.audience(args[2]), m.Key, scope})
 	case "conn.enter":
 		if s := r.byConn[args[0].(*conn.Conn)]; s != nil {
 			s.enter(args[1].(conn.State))
@@ -170,11 +177,12 @@ func prelude(_ *conn.Conn, b []byte) (int, *conn.Refusal) {
 	return 0, nil
 }
 
-func (r *run) seat(*conn.Conn, *handshake.Request) *conn.Refusal {
+func (r *run) seat(c *conn.Conn, _ *handshake.Request) *conn.Refusal {
 	if r.seated == r.seats {
 		return conn.Overloaded
 	}
 	r.seated++
+	r.byConn[c].subscribe()
 	return nil
 }
 

@@ -3,10 +3,12 @@
 package simtest
 
 import (
+	"math"
 	"time"
 
 	"roost/conn"
 	"roost/conn/frame"
+	"roost/conn/hub"
 	"roost/poller/sim"
 	"roost/poller/sim/kernel"
 )
@@ -30,9 +32,12 @@ type session struct {
 
 	got int // messages handed to the handler
 
+	topics map[string]bool
+	moved  bool // it has changed its topics while open, so nobody knows what it gets
+
 	sent  map[string]*sending
 	lanes map[string][]*sending
-	first int // broadcasts before are of no concern: published before it was open
+	first int // broadcasts before are of no concern: published before OnOpen
 	due   int // broadcasts before must have been delivered if the end is in order
 
 	deaf    bool // paused by its own handler: no message may come
@@ -60,7 +65,7 @@ type sending struct {
 
 func (r *run) newSession(c *conn.Conn, e *kernel.Endpoint) *session {
 	s := &session{run: r, conn: c, end: e, client: r.client(e.Peer()),
-		sent: map[string]*sending{}, lanes: map[string][]*sending{}}
+		sent: map[string]*sending{}, lanes: map[string][]*sending{}, topics: map[string]bool{hub.DefaultTopic: true}, first: math.MaxInt}
 	s.client.session = s
 	r.sessions = append(r.sessions, s)
 	r.byConn[c] = s
@@ -76,10 +81,7 @@ func (s *session) enter(to conn.State) {
 	}
 	sim.Note("%v is %v", s, to)
 	s.state = to
-	switch to {
-	case conn.StateOpen:
-		s.first = len(s.run.published)
-	case conn.StateFailed:
+	if to == conn.StateFailed {
 		s.failed = true
 	}
 }
