@@ -4,7 +4,9 @@ package conn
 
 import (
 	"encoding/binary"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -143,6 +145,49 @@ func BenchmarkSend(b *testing.B) {
 					waiting = 0
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkConflate replaces frames in a queue that holds as many keys as it may with
+// the default limits: a single one, the newest or oldest there or any, or a
+// batch of 256, in the order they have there or in any.
+func BenchmarkConflate(b *testing.B) {
+	const keys, batch = 512, 256
+	g := NewGroup(Config{SlowConsumer: Conflate})
+	var all []part
+	for i := range keys {
+		s := new(Shared)
+		s.Set(frame.Prepare(frame.Text, make([]byte, 40)).Bytes(), 1)
+		s.SetKey(fmt.Sprintf("ticker/key-%03d", i))
+		all = append(all, part{Shared: s})
+	}
+	for _, bm := range []struct {
+		name string
+		at   func(i int) []part
+	}{
+		{"newest", func(int) []part { return all[keys-1:] }},
+		{"oldest", func(i int) []part { return all[i%keys:][:1] }},
+		{"any", func(int) []part { return all[rand.IntN(keys):][:1] }},
+		{"batch", func(i int) []part { return all[i%(keys/batch)*batch:][:batch] }},
+		{"batch-in-disorder", func(i int) []part {
+			some := all[i%(keys/batch)*batch:][:batch]
+			rand.Shuffle(batch, func(i, j int) { some[i], some[j] = some[j], some[i] })
+			return some
+		}},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			var o outbound
+			o.shareEach(g, all, 0)
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				some := bm.at(i)
+				o.supersede(g, some)
+				o.shareEach(g, some, 0)
+				i++
+			}
+			o.discard(g)
 		})
 	}
 }

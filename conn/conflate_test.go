@@ -428,11 +428,11 @@ func TestConflationAgainstModel(t *testing.T) {
 			}
 			before := 0
 			if len(o.segs) > 0 {
-				o.supersede(g, s.singles())
+				o.supersede(g, s.takeApart())
 			} else { // as after a direct write
 				before = rnd.IntN(len(s.b))
 			}
-			o.shareEach(g, s.singles(), before)
+			o.shareEach(g, s.takeApart(), before)
 			for n := before; n > 0; some = some[1:] {
 				size := len(some[0].frame.Bytes())
 				if n >= size {

@@ -5,6 +5,7 @@ package conn
 import (
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -102,6 +103,18 @@ func TestFates(t *testing.T) {
 	}
 }
 
+// holding is a watcher that looks whether the Shared is still held.
+type holding struct {
+	verdict
+	s       *Shared
+	free    atomic.Bool // it was not, when Told
+}
+
+func (h *holding) Told(f Fate) {
+	h.free.Store(!h.s.Held())
+	h.verdict.Told(f)
+}
+
 // TestWatcherIsToldOfItsUseOnly has a Shared used anew as soon as nobody holds it, as
 // the hub does, while the queue is emptied by a worker.
 func TestWatcherIsToldOfItsUseOnly(t *testing.T) {
@@ -114,16 +127,20 @@ func TestWatcherIsToldOfItsUseOnly(t *testing.T) {
 	s, pad := new(Shared), make([]byte, 100<<10)
 	held := 0
 	for range 100 {
-		var watched verdict
+		watched := holding{s: s}
 		s.Set(frame.Prepare(frame.Binary, pad).Bytes(), 1)
 		s.Watch(&watched)
 		if err := c.SendShared(s); err != nil {
 			t.Fatal(err)
 		}
-		if s.Held() {
+		waits := s.Held()
+		if waits {
 			held++
 		}
 		until(t, func() bool { w.read(t, -1); return !s.Held() })
+		if waits && watched.free.Load() {
+			t.Fatal("it may be used anew before its watcher has been told")
+		}
 		if n := watched.counts(); n != [...]int32{Sent: 1, Closed: 0} {
 			t.Fatalf("nobody holds it, and its watcher was told %v", n)
 		}

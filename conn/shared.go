@@ -15,7 +15,7 @@ type Shared struct {
 
 	// Owned by the goroutine that sends.
 	split func() []*Shared
-	parts []*Shared // what split has returned
+	parts []part // what split has returned
 
 	queues atomic.Int32 // that hold b
 }

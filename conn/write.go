@@ -47,7 +47,7 @@ func (c *Conn) send(b []byte, whole *Shared, frames int) error {
 		c.reg.WantWrite()
 	} else {
 		if c.group.conflates(whole) {
-			c.out.supersede(c.group, whole.singles())
+			c.out.supersede(c.group, whole.takeApart())
 		}
 		if err := c.admitLocked(frames); err != nil {
 			return err
@@ -63,7 +63,7 @@ func (c *Conn) queueLocked(b []byte, left int, whole *Shared, frames int) {
 	defer c.settleLocked()
 	o, g := c.out, c.group
 	if g.conflates(whole) {
-		o.shareEach(g, whole.singles(), left)
+		o.shareEach(g, whole.takeApart(), left)
 		return
 	}
 	if whole != nil {
