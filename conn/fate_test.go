@@ -106,8 +106,8 @@ func TestFates(t *testing.T) {
 // holding is a watcher that looks whether the Shared is still held.
 type holding struct {
 	verdict
-	s       *Shared
-	free    atomic.Bool // it was not, when Told
+	s    *Shared
+	free atomic.Bool // it was not, when Told
 }
 
 func (h *holding) Told(f Fate) {

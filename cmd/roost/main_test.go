@@ -18,6 +18,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"roost/conn"
 	"roost/conn/conntest"
 	"roost/conn/server"
 )
@@ -220,6 +221,18 @@ func TestHelp(t *testing.T) {
 		}
 		if number && !strings.Contains(about, "Default") {
 			t.Errorf("--%s does not say its default: %s", name, about)
+		}
+	}
+}
+
+func TestSlowConsumerPolicies(t *testing.T) {
+	for value, want := range map[string]conn.SlowConsumer{"close": conn.Disconnect, "drop": conn.Drop, "conflate": conn.Conflate} {
+		line, err := parse([]string{"--slow-consumer", value}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := line.Serve.config().SlowConsumer; got != want {
+			t.Errorf("%s is policy %d, want %d", value, got, want)
 		}
 	}
 }

@@ -548,11 +548,11 @@ func TestIPv6AndSeveralListeners(t *testing.T) {
 }
 
 func TestConfigFaultsAreReportedTogether(t *testing.T) {
-	err := server.Config{Path: "ws", Workers: -1, Limits: server.Limits{Origins: []string{"a b"}}, PingInterval: time.Nanosecond}.Validate()
+	err := server.Config{Path: "ws", Workers: -1, Limits: server.Limits{Origins: []string{"a b"}}, PingInterval: time.Nanosecond, SlowConsumer: conn.Conflate + 1}.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"listen", "handler", "path", "workers", "origin", "ping interval"} {
+	for _, part := range []string{"listen", "handler", "path", "workers", "origin", "ping interval", "slow consumer policy 3"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not mentioned in:\n%v", part, err)
 		}
