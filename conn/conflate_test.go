@@ -123,11 +123,11 @@ func (w *wire) read(t *testing.T, n int) bool {
 	w.eof = n == 0
 	w.rest = append(w.rest, buf[:n]...)
 	for {
-		header, long := 2, 0
 		if len(w.rest) < 2 {
 			break
 		}
-		switch long = int(w.rest[1]); long {
+		header, long := 2, int(w.rest[1])
+		switch long {
 		case 126:
 			if header = 4; len(w.rest) >= 4 {
 				long = int(w.rest[2])<<8 | int(w.rest[3])
