@@ -130,7 +130,9 @@ var numbers = []number{
 	{"roost_received_bytes_total", counter, "Bytes from clients: frames and request heads.", func(n *snapshot) float64 { return float64(n.BytesIn) }},
 	{"roost_messages_sent_total", counter, "Messages taken to be sent, once for each connection.", func(n *snapshot) float64 { return float64(n.MessagesOut) }},
 	{"roost_sent_bytes_total", counter, "Bytes that the kernel has taken: frames and answers to requests.", func(n *snapshot) float64 { return float64(n.BytesOut) }},
-	{"roost_broadcasts_total", counter, "Frames that were published to everybody.", func(n *snapshot) float64 { return float64(n.Hub.Published) }},
+	{"roost_topics", gauge, "Topics that have members, the default one included.", func(n *snapshot) float64 { return float64(n.Hub.Topics) }},
+	{"roost_subscriptions", gauge, "Memberships of connections in topics other than the default one.", func(n *snapshot) float64 { return float64(n.Hub.Subscriptions) }},
+	{"roost_broadcasts_total", counter, "Messages that were published, to whatever topics.", func(n *snapshot) float64 { return float64(n.Hub.Published) }},
 	{"roost_deliveries_total", counter, "Published frames taken by a connection, once for each.", func(n *snapshot) float64 { return float64(n.Hub.Delivered) }},
 
 	{"roost_broadcast_queue_frames", gauge, "Frames in the longest broadcast queue.", func(n *snapshot) float64 { return float64(n.Hub.Waiting) }},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"roost/conn"
 	"roost/conn/conntest"
 	"roost/conn/frame"
 	"roost/conn/hub"
@@ -73,6 +74,60 @@ func TestTopics(t *testing.T) {
 		}
 	}
 	eventually(t, "topics without members are gone", func() bool { return s.Hub().Stats().Topics == 1 })
+}
+
+// Who stops reading gets the last value of each key when it goes on, in the order of
+// publishing and behind what was on its way; what waits for it meanwhile stays small.
+func TestLatestValuesForWhoStoodStill(t *testing.T) {
+	const keys, rounds = 20, 2000
+	s, _ := prepare(t, Config{Handler: Chat(), SlowConsumer: conn.Conflate, WriteQueueFrames: 64})
+	addr := run(t, s)
+	c := conntest.DialNarrow(t, addr, "/ws?topic=prices", 4096)
+	value := func(key, round int) string { return fmt.Sprintf("%d=%d %s", key, round, strings.Repeat("x", 200)) }
+	most := 0
+	for round := range rounds {
+		for key := range keys {
+			_, err := s.Hub().PublishWait(t.Context(), hub.Message{
+				Topics: []string{"prices"}, Key: fmt.Sprint(key), Frame: frame.Prepare(frame.Text, []byte(value(key, round)))})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, info := range s.Inspect(ByQueue, 1) {
+			most = max(most, info.Backlog.Frames)
+		}
+	}
+	if err := s.Hub().Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); st.Conflated < rounds*keys/2 || most > keys+1 || st.WriteQueued > 64<<10 {
+		t.Errorf("%d of %d were replaced, up to %d frames waited, %d bytes now", st.Conflated, rounds*keys, most, st.WriteQueued)
+	}
+	last, order := map[int]int{}, []int(nil)
+	for len(order) < keys {
+		_, payload, err := c.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var key, round int
+		if _, err := fmt.Sscanf(string(payload), "%d=%d", &key, &round); err != nil || string(payload) != value(key, round) {
+			t.Fatalf("%q %v", payload, err)
+		}
+		if before, ok := last[key]; ok && round <= before {
+			t.Fatalf("key %d is %d behind %d", key, round, before)
+		}
+		if last[key] = round; round == rounds-1 {
+			order = append(order, key)
+		} else if len(order) > 0 {
+			t.Fatalf("key %d is %d behind a last value", key, round)
+		}
+	}
+	if !slices.IsSorted(order) {
+		t.Errorf("the last values came in the order %v", order)
+	}
+	if ended(s, conn.ReasonSlowConsumer) != 0 {
+		t.Error("it was closed")
+	}
 }
 
 func TestTopicsRefused(t *testing.T) {
