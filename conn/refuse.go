@@ -21,17 +21,24 @@ type Refusal struct {
 // Overloaded refuses those for whom there is no room (503).
 var Overloaded = NewRefusal(http.StatusServiceUnavailable, ReasonOverloaded, "the server is full; try again later.")
 
+// Later is no refusal: see [Config].Seat.
+var Later = new(Refusal)
+
 // NewRefusal is a refusal with status, and one line for whoever sees the body. Those
 // that are only for now (429 and 503) ask the client to come back in 5 seconds
-// (RFC 9110 section 10.2.3, RFC 6585 section 4).
+// (RFC 9110 section 10.2.3, RFC 6585 section 4); 401 asks for a bearer token (RFC 6750
+// section 3).
 func NewRefusal(status int, why Reason, text string) *Refusal {
-	retry := ""
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		retry = "Retry-After: 5\r\n"
+	header := ""
+	switch status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		header = "Retry-After: 5\r\n"
+	case http.StatusUnauthorized:
+		header = "WWW-Authenticate: Bearer\r\n"
 	}
 	return &Refusal{Reason: why, Response: fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\n%s"+
 		"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s\n",
-		status, http.StatusText(status), retry, len(text)+1, text)}
+		status, http.StatusText(status), header, len(text)+1, text)}
 }
 
 // unwatched refuses those whom epoll cannot watch.

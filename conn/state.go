@@ -64,7 +64,7 @@ const (
 	ReasonApplication
 	// ReasonOperator: an operator closed this connection.
 	ReasonOperator
-	// ReasonPolicy: the handler takes no messages and the peer sent one.
+	// ReasonPolicy: the peer sent a message, and the handler takes none, or none from it.
 	ReasonPolicy
 	// ReasonProtocolError: a frame broke RFC 6455.
 	ReasonProtocolError
@@ -89,6 +89,11 @@ const (
 	ReasonHandlerPanic
 	// ReasonHandshakeRefused: the request was answered with an HTTP error.
 	ReasonHandshakeRefused
+	// ReasonUnauthorized: the request had no token that is good for it (401), or may not do
+	// what it asked for (403).
+	ReasonUnauthorized
+	// ReasonAuthUnavailable: the back end could not be asked about the request (503).
+	ReasonAuthUnavailable
 	// ReasonHandshakeAbandoned: the peer left before its request was complete.
 	ReasonHandshakeAbandoned
 	// ReasonHandshakeTimeout: the request was not complete in time.
@@ -102,6 +107,8 @@ const (
 	// ReasonHandshakeFlood: too many requests were incomplete at once, and this had
 	// been for longest.
 	ReasonHandshakeFlood
+	// ReasonTokenExpired: what let the client in holds no longer (4401).
+	ReasonTokenExpired
 	// ReasonIdleTimeout: no message came from the peer for too long.
 	ReasonIdleTimeout
 	// ReasonPongTimeout: a ping was not answered.
@@ -136,12 +143,15 @@ var reasonNames = [Reasons]string{
 	ReasonMessageRate:        "message-rate",
 	ReasonHandlerPanic:       "handler-panic",
 	ReasonHandshakeRefused:   "handshake-refused",
+	ReasonUnauthorized:       "unauthorized",
+	ReasonAuthUnavailable:    "auth-unavailable",
 	ReasonHandshakeAbandoned: "handshake-abandoned",
 	ReasonHandshakeTimeout:   "handshake-timeout",
 	ReasonOverloaded:         "overloaded",
 	ReasonAcceptRatePerIP:    "accept-rate-per-ip",
 	ReasonMaxConnsPerIP:      "max-conns-per-ip",
 	ReasonHandshakeFlood:     "handshake-flood",
+	ReasonTokenExpired:       "token-expired",
 	ReasonIdleTimeout:        "idle-timeout",
 	ReasonPongTimeout:        "pong-timeout",
 	ReasonShutdown:           "shutdown",

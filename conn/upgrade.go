@@ -40,7 +40,13 @@ func (c *Conn) shake(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 		return nil, false
 	}
 	if c.group.Seat != nil {
-		if refusal := c.group.Seat(c, &res.Request); refusal != nil {
+		switch refusal := c.group.Seat(c, &res.Request); refusal {
+		case nil:
+		case Later:
+			in.unread = true
+			c.keep(s, in, b)
+			return nil, false
+		default:
 			c.refuse(refusal)
 			return nil, false
 		}

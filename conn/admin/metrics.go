@@ -170,6 +170,8 @@ type outcome struct {
 var outcomes = []outcome{
 	{"accepted", conn.ReasonNone},
 	{"refused", conn.ReasonHandshakeRefused},
+	{"unauthorized", conn.ReasonUnauthorized},
+	{"auth-unavailable", conn.ReasonAuthUnavailable},
 	{"abandoned", conn.ReasonHandshakeAbandoned},
 	{"timeout", conn.ReasonHandshakeTimeout},
 	{"overloaded", conn.ReasonOverloaded},

@@ -177,12 +177,27 @@ func prelude(_ *conn.Conn, b []byte) (int, *conn.Refusal) {
 	return 0, nil
 }
 
+// seat takes its time with some, who are asked about elsewhere.
 func (r *run) seat(c *conn.Conn, _ *handshake.Request) *conn.Refusal {
+	s := r.byConn[c]
+	if s.asked == 0 && sim.Chance(4) {
+		c.Hold()
+		s.asked = 1
+		sim.Go("asker", func() {
+			sim.Nap()
+			s.asked = 2
+			c.Release()
+		})
+		return conn.Later
+	}
+	if s.asked == 1 {
+		sim.Fail("%v is asked about again before there is an answer", s)
+	}
 	if r.seated == r.seats {
 		return conn.Overloaded
 	}
 	r.seated++
-	r.byConn[c].subscribe()
+	s.subscribe()
 	return nil
 }
 

@@ -30,6 +30,8 @@ type session struct {
 	code   frame.StatusCode
 	why    conn.Reason // of its end, once that has begun
 
+	asked int // 1 while somebody finds out whether it has a seat, 2 then
+
 	got int // messages handed to the handler
 
 	topics map[string]bool
