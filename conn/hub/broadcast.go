@@ -5,6 +5,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"roost/conn"
@@ -18,6 +19,8 @@ var (
 	ErrBusy = errors.New("broadcast queue is full; slow down, or use BroadcastWait")
 	// ErrClosed is returned after Seal or Close.
 	ErrClosed = errors.New("hub is closed")
+	// ErrForbidden is returned by PublishFrom, see Config.MayPublish.
+	ErrForbidden = errors.New("publishing is not allowed")
 )
 
 // Message is what is published.
@@ -65,12 +68,18 @@ func (h *Hub) Publish(m Message) (Published, error) {
 	return h.publishNow(&m, to, members)
 }
 
-// PublishFrom publishes f to the topics that c is in. It is otherwise as Publish.
+// PublishFrom publishes f to the topics that c is in and may publish to. ErrForbidden means
+// that it is in topics, and may publish to none of them. It is otherwise as Publish.
 func (h *Hub) PublishFrom(c *conn.Conn, f *frame.Prepared) error {
 	m := Message{Frame: f}
 	to := h.audienceOf(c)
 	if len(to) == 0 {
 		return nil
+	}
+	if h.config.MayPublish != nil {
+		if to = h.allowed(c, to); len(to) == 0 {
+			return ErrForbidden
+		}
 	}
 	if h.config.Relay != nil && &to[0] != &h.topics.everyone.alone[0] {
 		for _, t := range to {
@@ -79,6 +88,15 @@ func (h *Hub) PublishFrom(c *conn.Conn, f *frame.Prepared) error {
 	}
 	_, err := h.publishNow(&m, to, 0)
 	return err
+}
+
+// allowed are those topics to which c may publish. It leaves to as it is.
+func (h *Hub) allowed(c *conn.Conn, to []*topic) []*topic {
+	forbidden := func(t *topic) bool { return !h.config.MayPublish(c, t.name) }
+	if !slices.ContainsFunc(to, forbidden) {
+		return to
+	}
+	return slices.DeleteFunc(slices.Clone(to), forbidden)
 }
 
 func (h *Hub) publishNow(m *Message, to []*topic, members int) (Published, error) {

@@ -43,6 +43,9 @@ type Config struct {
 	// last, in that order for each. The default topic counts as having members from New on.
 	// It is called under a lock: it must not block or call the hub. Nil means that nobody wants to know.
 	OnInterest func(topic string, members bool)
+	// MayPublish reports whether c may publish to that topic, with PublishFrom. It must not
+	// call the hub. Nil means that everybody may.
+	MayPublish func(c *conn.Conn, topic string) bool
 	// Relay is given every message that is published and not Remote, in the order in which
 	// it is delivered here; no topics mean the default one. It is called under a lock: it must not
 	// block or call the hub, nor keep the slice. Nil means that nobody wants to know.

@@ -291,3 +291,36 @@ func TestTopicsUnderLoad(t *testing.T) {
 		t.Errorf("left: %+v, %d members", st, h.Members("all"))
 	}
 }
+
+// A message goes to those topics of its sender to which he may publish.
+func TestPublishingIsAllowed(t *testing.T) {
+	var relayed [][]string
+	h := newHub(t, Config{
+		MayPublish: func(_ *conn.Conn, topic string) bool { return strings.HasPrefix(topic, "a") },
+		Relay:      func(topics []string, _ *frame.Prepared, _ string) { relayed = append(relayed, topics) },
+	})
+	c := joined(h, 1)[0]
+	f := frame.Prepare(frame.Text, nil)
+	for _, topics := range [][]string{{"b", "a1", "c", "a2"}, {"b"}, {"a"}} {
+		for _, topic := range topics {
+			if err := h.Subscribe(c, topic, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := h.PublishFrom(c, f)
+		if may := slices.ContainsFunc(h.TopicsOf(c), func(s string) bool { return s[0] == 'a' }); may != (err == nil) || !may && !errors.Is(err, ErrForbidden) {
+			t.Errorf("%v: %v", h.TopicsOf(c), err)
+		}
+		for _, topic := range h.TopicsOf(c) {
+			h.Unsubscribe(c, topic)
+		}
+	}
+	if err := h.PublishFrom(c, f); err != nil {
+		t.Errorf("in no topic: %v", err)
+	}
+	for i, want := range []string{"[all a1 a2]", "[a]"} {
+		if i >= len(relayed) || fmt.Sprint(relayed[i]) != want {
+			t.Errorf("published to %v", relayed)
+		}
+	}
+}
