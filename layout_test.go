@@ -34,6 +34,7 @@ var rank = map[string]int{
 	"conn/simtest":       4,
 
 	"conn":                  2,
+	"conn/auth":             3,
 	"conn/hub":              3,
 	"conn/cluster":          3,
 	"conn/conntest":         3,
@@ -80,6 +81,7 @@ var homes = []home{
 	{"github.com/mailru/easygo", []string{"poller"}, "its known faults are worked around in one place, poller/netpoll.go"},
 	{"github.com/pires/go-proxyproto", []string{"conn/server"}, "who trusts a proxy reads its headers"},
 	{"github.com/gobwas/ws", []string{"conn/frame", "conn/handshake", "conn/conntest", "bench"}, "the wire format is known in two packages, and to those who judge it"},
+	{"github.com/go-jose/go-jose", []string{"conn/auth"}, "who may connect is decided in one place"},
 	{"github.com/nats-io", []string{"conn/cluster"}, "the bus between nodes is exchangeable behind cluster.Bus"},
 	{"github.com/prometheus", []string{"conn/admin", "bench"}, "the counters are plain numbers; only the admin listener exports them, and the load generator reads any server's"},
 	{"github.com/goccy/go-yaml", []string{"bench/scenario", "cmd/roost"}, "a load can be described in a file, and so can the flags of a server"},
