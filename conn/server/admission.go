@@ -190,7 +190,7 @@ func (s *Server) startConn(c *conn.Conn, fd int, received []byte, proxy bool, re
 	return nil
 }
 
-// seat is asked when a handshake is about to succeed.
+// seat is asked when a handshake is about to succeed, and again if it answers Later.
 func (s *Server) seat(c *conn.Conn, r *handshake.Request) *conn.Refusal {
 	if refusal := s.locate(c, r); refusal != nil {
 		return refusal
@@ -200,7 +200,16 @@ func (s *Server) seat(c *conn.Conn, r *handshake.Request) *conn.Refusal {
 		s.config.Log.Debug("handshake refused", "why", err, "peer", s.Client(c))
 		return s.topicRefusals.of(err)
 	}
-	if n, most := s.admission.seats.Add(1), s.limits.Load().MaxConns; most > 0 && n > int64(most) {
+	most := s.limits.Load().MaxConns
+	if s.access.on {
+		if most > 0 && s.admission.seats.Load() >= int64(most) {
+			return conn.Overloaded // without bothering anybody
+		}
+		if refusal := s.authorize(c, r, topics); refusal != nil {
+			return refusal
+		}
+	}
+	if n := s.admission.seats.Add(1); most > 0 && n > int64(most) {
 		s.admission.seats.Add(-1)
 		return conn.Overloaded
 	}
@@ -224,6 +233,7 @@ func (s *Server) gone(c *conn.Conn, seated bool) {
 		s.admission.seats.Add(-1)
 	}
 	s.clients.forget(c, s.clock())
+	s.access.forget(c)
 	s.hub.Leave(c)
 	s.resumeListeners()
 	if s.draining.Load() && s.hub.Len() == 0 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"roost/conn"
+	"roost/conn/auth"
 	"roost/conn/frame"
 	"roost/conn/handshake"
 	"roost/conn/hub"
@@ -74,6 +75,9 @@ type Config struct {
 	// 2, and send Forwarded (RFC 7239) and X-Forwarded-For. Empty means that there are
 	// none. See also [Server.Client].
 	TrustedProxies []string
+	// Auth says who may connect. The zero value lets everybody in. Log and
+	// DefaultTopic of it are those of this Config.
+	Auth auth.Config
 	// MaxHTTPConns is the number of connections net/http serves at once; more are
 	// answered with 503. 0 means 1,024.
 	MaxHTTPConns int
@@ -162,6 +166,8 @@ func (c Config) withDefaults() Config {
 	c.Limits = c.Limits.withDefaults()
 	def(&c.Path, "/ws")
 	def(&c.DefaultTopic, hub.DefaultTopic)
+	c.Auth.DefaultTopic, c.Auth.Log = c.DefaultTopic, c.Log
+	c.Auth = c.Auth.WithDefaults()
 	def(&c.MaxTopics, 16)
 	def(&c.MaxHTTPConns, 1024)
 	def(&c.Reactors, max(1, runtime.GOMAXPROCS(0)/4))
@@ -234,6 +240,9 @@ func (c Config) Validate() error {
 		bad("default topic %q: %w", d.DefaultTopic, err)
 	}
 	between("max topics", max(0, d.MaxTopics), 0, 1<<16, "")
+	if err := c.Auth.Validate(); err != nil {
+		errs = append(errs, err)
+	}
 	between("max HTTP connections", d.MaxHTTPConns, 1, 1<<20, "")
 	between("reactors", d.Reactors, 1, 1024, ", or 0 for one per four processors")
 	between("workers", d.Workers, 1, 1<<16, ", or 0 for one per processor")

@@ -99,6 +99,7 @@ var (
 	errID        = fmt.Errorf("%w: id is a string or a number of up to %d bytes", errMalformed, maxControlID)
 	errData      = fmt.Errorf("%w: data is missing; want a string, or any other JSON value", errMalformed)
 	errOp        = errors.New(`unknown op; want "subscribe", "unsubscribe" or "publish"`)
+	errForbidden = errors.New("you may not do that with this topic")
 	errNotTaken  = errors.New("this endpoint takes no messages")
 )
 
@@ -109,7 +110,7 @@ func codeOf(err error) string {
 		code string
 	}{
 		{errMalformed, "malformed"}, {errOp, "unknown-op"}, {hub.ErrTopicName, "bad-topic"},
-		{hub.ErrTooManyTopics, "too-many-topics"}, {errNotTaken, "not-taken"},
+		{hub.ErrTooManyTopics, "too-many-topics"}, {errNotTaken, "not-taken"}, {errForbidden, "forbidden"},
 		{hub.ErrBusy, "busy"}, {hub.ErrClosed, "closing"},
 	} {
 		if errors.Is(err, known.err) {
@@ -152,6 +153,9 @@ func (h *controlled) do(c *conn.Conn, r *controlRequest) (a controlAnswer, err e
 	a.Topic = r.Topic
 	switch r.Op {
 	case "subscribe":
+		if !h.server.Grant(c).MaySubscribe(r.Topic) {
+			return a, errForbidden
+		}
 		return a, h.server.hub.Subscribe(c, r.Topic, orNone(h.server.config.MaxTopics))
 	case "unsubscribe":
 		h.server.hub.Unsubscribe(c, r.Topic)
@@ -160,6 +164,9 @@ func (h *controlled) do(c *conn.Conn, r *controlRequest) (a controlAnswer, err e
 	p, ok := h.Handler.(Publisher)
 	if !ok {
 		return a, errNotTaken
+	}
+	if !h.server.Grant(c).MayPublish(r.Topic) {
+		return a, errForbidden
 	}
 	payload, err := r.payload()
 	if err != nil {

@@ -186,6 +186,7 @@ func (s *Server) release() {
 	}
 	s.sweeper.close()
 	s.pulse.close()
+	s.access.close()
 	if s.hub != nil {
 		s.hub.Close()
 	}

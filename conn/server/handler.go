@@ -3,6 +3,8 @@
 package server
 
 import (
+	"errors"
+
 	"roost/conn"
 	"roost/conn/frame"
 	"roost/conn/handshake"
@@ -43,7 +45,9 @@ func (h *chat) Attach(hub *hub.Hub) { h.hub = hub }
 func (h *chat) OnMessage(c *conn.Conn, op frame.Opcode, payload []byte) {
 	// One frame per message never meets ErrBusy, see Hub.Publish. The hub is closed
 	// only after the last connection has ended.
-	_ = h.hub.PublishFrom(c, frame.Prepare(op, payload))
+	if err := h.hub.PublishFrom(c, frame.Prepare(op, payload)); errors.Is(err, hub.ErrForbidden) {
+		c.Refuse("you may not publish here")
+	}
 }
 
 // OnPublish is for clients that speak [Control].

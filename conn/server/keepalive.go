@@ -43,7 +43,7 @@ func (w *sweeper) close() {
 func (w *sweeper) run(s *Server) {
 	defer close(w.done)
 	c := s.group.Config
-	always := least(c.PingInterval, c.IdleTimeout)
+	always := least(least(c.PingInterval, c.IdleTimeout), s.access.expiry)
 	passing := least(c.HandshakeTimeout, c.CloseTimeout)
 	tick := w.slowest
 	if shortest := least(always, passing); shortest > 0 {
@@ -54,9 +54,11 @@ func (w *sweeper) run(s *Server) {
 	var cur hub.Cursor
 	var looked, second time.Time // when memory and addresses were looked at last
 	var seen uint64
+	var date int64 // Unix time of this tick, for what expires
 	sweep := func(c *conn.Conn) {
 		seen++
 		c.Sweep()
+		s.access.sweep(c, date)
 	}
 	alarm, rest := s.shedder.wake, (<-chan time.Time)(nil)
 	for {
@@ -98,6 +100,7 @@ func (w *sweeper) run(s *Server) {
 			if deadline == 0 {
 				continue // nothing can expire
 			}
+			date = s.access.now().Unix()
 			pass := deadline / sweepsPerDeadline
 			slots := s.hub.Slots()
 			s.hub.Walk(&cur, int(int64(slots)*int64(tick)/int64(max(pass, tick)))+1, sweep)

@@ -46,6 +46,7 @@ type Server struct {
 	limits    atomic.Pointer[Limits] // in force; written under mu
 	admission admission
 	clients   clients
+	access    access
 	memory    *memory
 	sweeper   sweeper
 	pulse     pulse
@@ -78,6 +79,10 @@ func New(config Config) (*Server, error) {
 	s.clock = func() time.Duration { return time.Since(began) }
 	s.limits.Store(&config.Limits)
 	s.clients.trusted, _ = parseProxies(config.TrustedProxies) // checked by Validate
+	s.access.on, s.access.now = config.Auth.On(), time.Now
+	if s.access.on {
+		s.access.expiry = expiryEvery
+	}
 	s.shedder = &shedder{server: s, wake: make(chan struct{}, 1)}
 	s.summary = newSummary(s)
 	s.sweeper.slowest = time.Second
@@ -130,7 +135,15 @@ func (s *Server) Start() (err error) {
 	}()
 	s.started = true
 	c := s.config
+	if err := s.access.open(c.Auth); err != nil {
+		return err
+	}
+	var mayPublish func(*conn.Conn, string) bool
+	if s.access.on {
+		mayPublish = func(c *conn.Conn, topic string) bool { return s.Grant(c).MayPublish(topic) }
+	}
 	s.hub, err = hub.New(hub.Config{
+		MayPublish:   mayPublish,
 		DefaultTopic: c.DefaultTopic,
 		Shards:       c.Shards,
 		QueueFrames:  c.BroadcastQueueFrames,
@@ -205,6 +218,6 @@ func (s *Server) fail(err error) {
 func (s *Server) Settings() Config {
 	c := s.config
 	c.Limits = *s.limits.Load()
-	c.Handler, c.HTTP, c.Log, c.Inherited, c.OnFanOut, c.OnWait = nil, nil, nil, nil, nil, nil
+	c.Handler, c.HTTP, c.Log, c.Inherited, c.OnFanOut, c.OnWait, c.Auth.Log = nil, nil, nil, nil, nil, nil, nil
 	return c
 }

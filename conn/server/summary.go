@@ -79,7 +79,7 @@ func (m *summary) log(now time.Time) {
 	for r := range conn.Reasons {
 		switch r {
 		case conn.ReasonPeerClosed, conn.ReasonPeerGone, conn.ReasonPeerReset, conn.ReasonHandedOff,
-			conn.ReasonApplication, conn.ReasonOperator, conn.ReasonShutdown, conn.ReasonHandshakeAbandoned:
+			conn.ReasonApplication, conn.ReasonOperator, conn.ReasonShutdown, conn.ReasonHandshakeAbandoned, conn.ReasonTokenExpired:
 			continue
 		}
 		n := g.Stats.Ended[r].Load()
