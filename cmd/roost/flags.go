@@ -72,6 +72,7 @@ type flags struct {
 	DrainCode       count    `group:"Stopping" default:"1001" placeholder:"N" help:"Status with which they are closed: 1001 is going away, 1012 service restart; any that a server may send. 0 means 1001."`
 	ShutdownTimeout duration `group:"Stopping" default:"30s" placeholder:"TIME" help:"How long to wait for clients' answers after that; a second signal ends at once. 0 means without limit."`
 
+	authFlags
 	adminFlags
 
 	LogLevel  choice `group:"Log" reload:"" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
@@ -114,6 +115,7 @@ func (f *flags) config() server.Config {
 		MaxTopics:            orOff(f.MaxTopics.n),
 		Limits:               f.limits(),
 		TrustedProxies:       f.TrustedProxies,
+		Auth:                 f.authFlags.config(),
 		MaxHTTPConns:         f.MaxHTTPConns.n,
 		Reactors:             f.Reactors.n,
 		Workers:              f.Workers.n,

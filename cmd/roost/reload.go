@@ -59,8 +59,13 @@ func (r *reloader) run() {
 // reload takes over what has changed in the config file, all of it or, when there is
 // a fault, nothing.
 func (r *reloader) reload() {
+	r.srv.ReloadKeys()
 	if r.line.Serve.File == "" {
-		r.log.Warn("SIGHUP: nothing to reload without --config")
+		if r.line.Serve.AuthKey != "" {
+			r.log.Info("SIGHUP: reading the keys of tokens; nothing else to reload without --config")
+		} else {
+			r.log.Warn("SIGHUP: nothing to reload without --config")
+		}
 		return
 	}
 	next, err := parse(r.line.args, io.Discard)

@@ -186,7 +186,10 @@ func pageAt(addr string) string {
 }
 
 func remedy(err error) string {
+	keys := new(server.AuthKeysError)
 	switch {
+	case errors.As(err, &keys):
+		return "have --auth-jwt-key name a file that this user may read, or a URL that answers, with a JSON Web Key Set, public keys in PEM, or in a file a secret"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another process listens there: stop it, choose another address with --listen, or start both with --reuseport to share a port"
 	case errors.Is(err, syscall.EACCES):

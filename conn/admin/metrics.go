@@ -143,6 +143,13 @@ var numbers = []number{
 	{"roost_write_queue_bytes", gauge, "Bytes that wait for slow clients.", func(n *snapshot) float64 { return float64(n.WriteQueued) }},
 	{"roost_write_queue_limit_bytes", gauge, "Bytes that may wait for all clients together (--write-queue-total); 0 means no limit.", func(n *snapshot) float64 { return float64(max(0, n.settings.WriteQueueTotal)) }},
 	{"roost_read_buffer_bytes", gauge, "Bytes kept of messages and requests that have not arrived whole.", func(n *snapshot) float64 { return float64(n.ReadKept) }},
+	{"roost_auth_waiting", gauge, "Clients that --auth-url has not been asked about yet.", func(n *snapshot) float64 { return float64(n.AuthWaiting) }},
+	{"roost_auth_waiting_limit", gauge, "Most of them (--auth-queue); 0 without --auth-url.", func(n *snapshot) float64 {
+		if n.settings.Auth.URL == "" {
+			return 0
+		}
+		return float64(n.settings.Auth.Queue)
+	}},
 	{"roost_read_buffer_limit_bytes", gauge, "Bytes of all of those together (--read-buffer-total); 0 means no limit.", func(n *snapshot) float64 { return float64(max(0, n.settings.ReadBufferTotal)) }},
 
 	{"roost_sweeps_total", counter, "Times that the sweeper has looked for deadlines that are over.", func(n *snapshot) float64 { return float64(n.Sweeps) }},

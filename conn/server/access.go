@@ -60,6 +60,13 @@ func (a *access) close() {
 	}
 }
 
+func (a *access) waiting() int64 {
+	if a.backend == nil {
+		return 0
+	}
+	return int64(a.backend.Waiting())
+}
+
 // AuthKeysError is returned by Start when the keys of tokens cannot be had.
 type AuthKeysError struct{ err error }
 

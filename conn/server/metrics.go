@@ -10,7 +10,7 @@ import (
 	"roost/poller"
 )
 
-// Stats is a snapshot of everything the server counts. The first six, and in Hub
+// Stats is a snapshot of everything the server counts. The first seven, and in Hub
 // and Poller what waits, are gauges; the rest only grows.
 type Stats struct {
 	Handshaking int64 // connections whose request is incomplete
@@ -19,6 +19,7 @@ type Stats struct {
 	HTTP        int64 // connections in net/http's hands
 	WriteQueued int64 // bytes that wait for slow connections, bounded by Config.WriteQueueTotal
 	ReadKept    int64 // bytes of what has not arrived whole, bounded by Config.ReadBufferTotal
+	AuthWaiting int64 // clients that the back end has not been asked about yet, bounded by Config.Auth.Queue
 
 	Accepted     uint64               // connections that listeners have accepted
 	Opened       uint64               // handshakes that succeeded
@@ -53,6 +54,7 @@ func (s *Server) Stats() Stats {
 		HTTP:         s.doors.open.Load(),
 		WriteQueued:  g.WriteQueued.Load(),
 		ReadKept:     g.ReadKept.Load(),
+		AuthWaiting:  s.access.waiting(),
 		Accepted:     s.admission.accepted.Load(),
 		Opened:       g.Opened.Load(),
 		AcceptWaits:  s.admission.waits.Load(),

@@ -44,6 +44,10 @@ async function findEndpoint() {
   explain(handler);
   const url = new URL(path, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  // The page of /?topic=news&token=T is for that topic, with that token.
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    if (name === "topic" || name === "token") url.searchParams.append(name, value);
+  }
   return url.href;
 }
 
