@@ -24,7 +24,7 @@ type Backend struct {
 	client *http.Client
 	queue  chan *Question
 
-	ctx    context.Context //nolint:containedctx // of all questions, until Close
+	ctx    context.Context // of all questions, until Close
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -40,7 +40,7 @@ type Question struct {
 	header http.Header
 	told   func()
 
-	ctx    context.Context //nolint:containedctx // from Ask to Cancel
+	ctx    context.Context // from Ask to Cancel
 	cancel context.CancelFunc
 	answer atomic.Pointer[Answer]
 }
