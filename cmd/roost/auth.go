@@ -20,13 +20,17 @@ type authFlags struct {
 }
 
 func (f *authFlags) config() auth.Config {
+	cookie := f.AuthCookie
+	if cookie == "" {
+		cookie = auth.NoCookie
+	}
 	return auth.Config{
 		Keys:        f.AuthKey,
 		Refresh:     orOff(f.AuthRefresh.n),
 		Audience:    f.AuthAudience,
 		Issuer:      f.AuthIssuer,
 		Leeway:      f.AuthLeeway.n,
-		Cookie:      f.AuthCookie,
+		Cookie:      cookie,
 		URL:         f.AuthURL,
 		Forward:     f.AuthForward,
 		Timeout:     f.AuthTimeout.n,

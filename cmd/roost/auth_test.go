@@ -168,7 +168,7 @@ func TestAuthFaults(t *testing.T) {
 			t.Errorf("%v: %v", args, err)
 			continue
 		}
-		if c := line.Serve.authFlags.config().WithDefaults(); c.Timeout != 3*time.Second || c.Concurrency != 64 || c.Queue != 1024 || c.Refresh != 10*time.Minute && c.Refresh >= 0 || c.Cookie != map[bool]string{true: "token"}[c.URL != ""] {
+		if c := line.Serve.authFlags.config().WithDefaults(); c.Timeout != 3*time.Second || c.Concurrency != 64 || c.Queue != 1024 || c.Refresh != 10*time.Minute && c.Refresh >= 0 || c.Cookie != map[bool]string{true: "token", false: "-"}[c.URL != ""] {
 			t.Errorf("%v: %+v", args, c)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // Config says who may connect: whoever has a token signed with one of Keys, or whom the
-// back end at URL lets in. Its zero value asks nobody. Except for Cookie, the zero value of
-// each of the other fields is its default.
+// back end at URL lets in. Its zero value asks nobody; the zero value of each of the other
+// fields is its default.
 type Config struct {
 	// Keys is a file, or an http or https URL, with the keys of tokens: a JSON Web Key Set,
 	// public keys in PEM or DER, or, in a file only, a secret for HS256 of 32 bytes or more.
@@ -26,7 +26,8 @@ type Config struct {
 	// Leeway is by how much clocks may differ: exp counts as so much later, nbf as so
 	// much earlier.
 	Leeway time.Duration
-	// Cookie is the name of the cookie that may carry a token. "" means none.
+	// Cookie is the name of the cookie that may carry a token. "" means "token"; NoCookie
+	// means that none may.
 	Cookie string
 
 	// URL is asked about each request, with GET. 2xx lets the client in, with what the
@@ -53,6 +54,9 @@ type Config struct {
 	watchEvery, leastBetween time.Duration
 }
 
+// NoCookie is a Config.Cookie.
+const NoCookie = "-"
+
 const (
 	watchEvery   = 2 * time.Second  // between two looks at the file of the keys
 	leastBetween = 30 * time.Second // between two fetches of the keys
@@ -67,6 +71,7 @@ func (c Config) On() bool { return c.Keys != "" || c.URL != "" }
 
 // WithDefaults is c with the zero values replaced.
 func (c Config) WithDefaults() Config {
+	def(&c.Cookie, "token")
 	def(&c.Refresh, 10*time.Minute)
 	def(&c.Timeout, 3*time.Second)
 	def(&c.Concurrency, 64)

@@ -108,7 +108,7 @@ func TestOpenFails(t *testing.T) {
 		"nobody":    {"http://127.0.0.1:1/keys", nil, "refused"},
 		"404":       {"", http.NotFound, "404"},
 		"204":       {"", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "204"},
-		"redirect":  {"", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, "no redirect"},
+		"redirect":  {"", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "no redirect"},
 		"cut off": {"", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "9999")
 			_, _ = w.Write(set)

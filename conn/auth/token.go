@@ -58,7 +58,7 @@ func queried(r *handshake.Request, _ string) (found []string, ok bool) {
 }
 
 func cookies(r *handshake.Request, cookie string) (found []string, ok bool) {
-	if cookie == "" {
+	if cookie == NoCookie {
 		return nil, true
 	}
 	for name, value := range r.Headers() {

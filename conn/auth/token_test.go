@@ -34,7 +34,7 @@ func TestWhereTokensAre(t *testing.T) {
 			t.Errorf("%s %q: %q, %v", c.target, c.headers, got, err)
 		}
 	}
-	if got, err := Token(request(t, "/ws", "Cookie: token=c; =d"), ""); got != "" || !errors.Is(err, ErrNoToken) {
+	if got, err := Token(request(t, "/ws", "Cookie: token=c; -=d"), NoCookie); got != "" || !errors.Is(err, ErrNoToken) {
 		t.Errorf("without cookies: %q, %v", got, err)
 	}
 }

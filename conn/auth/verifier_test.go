@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ func TestKindsOfKeys(t *testing.T) {
 		kid  string
 	}{
 		"secret":              {secret, jose.HS256, secret, ""},
-		"secret and newline":  {append([]byte(secret), '\n'), jose.HS256, secret, ""},
+		"secret and newline":  {append(bytes.Clone(secret), '\n'), jose.HS256, secret, ""},
 		"RSA in PEM":          {pemOf(rsaPublic), jose.RS256, rsaKey(), ""},
 		"EC in PEM":           {pemOf(ecPublic), jose.ES256, ecKey(), "whatever"},
 		"Ed25519 in PEM":      {append([]byte("a comment\n"), pemOf(edPublic)...), jose.EdDSA, edKey(), ""},

@@ -183,7 +183,7 @@ func TestTokensExpire(t *testing.T) {
 	short.Text("a")
 	short.ExpectText("a")
 	calendar.pass(1)
-	if code := short.Closed(); code != ws.StatusCode(StatusTokenExpired) {
+	if code := short.Closed(); code != StatusTokenExpired {
 		t.Errorf("closed with %d, want 4401", code)
 	}
 	_ = short.Close()
@@ -191,7 +191,7 @@ func TestTokensExpire(t *testing.T) {
 	next := dial(100) // in the place of short
 	looks()
 	calendar.pass(10 * time.Second)
-	if code := long.Closed(); code != ws.StatusCode(StatusTokenExpired) {
+	if code := long.Closed(); code != StatusTokenExpired {
 		t.Errorf("closed with %d, want 4401", code)
 	}
 	looks()
