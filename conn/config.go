@@ -115,7 +115,7 @@ type Config struct {
 	// Seat is asked when a good request is complete, r being valid until it returns. A
 	// refusal is the answer then. When it answers Later it has called Hold and will see to
 	// Release: then it is asked again. Nothing is read meanwhile, and the handshake deadline
-	// goes on. Nil means that there is a seat for everybody.
+	// goes on; a peer that leaves is not waited for. Nil means that there is a seat for everybody.
 	Seat func(c *Conn, r *handshake.Request) *Refusal
 	// HandOff takes over the descriptor of a connection whose request is for another
 	// path and no WebSocket handshake, with all bytes received so far. received is the callee's.

@@ -20,6 +20,7 @@ type inbound struct {
 	msg      []byte // payload so far of a message that did not arrive whole
 	counted  int    // part in Stats.ReadKept
 	prelude  bool   // Config.Prelude has to judge what comes first
+	later    bool   // Config.Seat has answered Later
 	unread   bool   // rest and the socket may hold more than an event will announce
 }
 
@@ -78,9 +79,12 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			if in.unread {
 				short, pending = false, true
 				if c.stalled() {
+					if in.later && ev&poller.Hangup != 0 {
+						c.seeWhetherGone(s, in)
+					}
 					return poller.Wait
 				}
-				in.unread = false
+				in.unread, in.later = false, false
 				if kept > 0 {
 					// Bytes that were read before the pause come first. They may be more than
 					// the buffer holds, and they are ours to unmask.
@@ -121,6 +125,23 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 		if budget -= n; budget <= 0 {
 			return poller.Again
 		}
+	}
+}
+
+// seeWhetherGone ends a connection that waits for its Seat if its peer has left: it has
+// nothing to say before the answer (RFC 6455 section 4.1). The event may be untrue, and only
+// reading tells; a byte that comes of that is kept, and then the peer is thought to wait.
+func (c *Conn) seeWhetherGone(s *Scratch, in *inbound) {
+	var b [1]byte
+	switch n, errno := socket.Recv(c.reg.FD(), b[:]); {
+	case errno == socket.Again:
+	case errno != 0:
+		c.fail(lost(errno))
+	case n == 0:
+		c.fail(ReasonHandshakeAbandoned)
+	default:
+		s.bytes++
+		c.keep(s, in, append(in.rest, b[0]))
 	}
 }
 

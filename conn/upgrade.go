@@ -43,7 +43,7 @@ func (c *Conn) shake(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 		switch refusal := c.group.Seat(c, &res.Request); refusal {
 		case nil:
 		case Later:
-			in.unread = true
+			in.later, in.unread = true, true
 			c.keep(s, in, b)
 			return nil, false
 		default:

@@ -509,6 +509,26 @@ func TestConnectionEndsDuringAQuestion(t *testing.T) {
 	}
 }
 
+// Nobody is asked about a client that has left.
+func TestClientLeavesDuringAQuestion(t *testing.T) {
+	b := asking(t, Config{HandshakeTimeout: -1, Auth: auth.Config{Concurrency: 1, Timeout: time.Minute}})
+	b.set(b.never)
+	var all []*conntest.Client
+	for range 10 {
+		all = append(all, ask(t, b.addr, ""))
+	}
+	eventually(t, "all are asked about", func() bool { return b.asked.Load() == 1 && b.access.backend.Waiting() == 9 })
+	for _, c := range all[1:] {
+		_ = c.Close()
+	}
+	eventually(t, "they have left", func() bool { return ended(b.Server, conn.ReasonHandshakeAbandoned) == 9 })
+	_ = all[0].Close()
+	eventually(t, "nobody waits", func() bool { return b.hub.Len() == 0 && b.access.backend.Waiting() == 0 && b.ending.Load() == 1 })
+	if n := b.asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // A server that stops waits for no answer.
 func TestStopDuringAQuestion(t *testing.T) {
 	for name, stop := range map[string]func(*Server) error{
