@@ -493,6 +493,7 @@ func TestConnectionEndsDuringAQuestion(t *testing.T) {
 	})
 	b.set(saying(403, ""))
 	answered(t, ask(t, b.addr, ""), 403, "may not connect")
+	eventually(t, "it has left", func() bool { return b.hub.Len() == 0 })
 	b.set(saying(200, `{"pub":true}`))
 	allowed := conntest.Dial(t, b.addr, "/ws")
 	slot := b.only().Slot()
