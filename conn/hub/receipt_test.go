@@ -17,6 +17,7 @@ import (
 
 // patience bounds what must happen soon.
 func patience(t *testing.T) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), conntest.Patience)
 	t.Cleanup(cancel)
 	return ctx

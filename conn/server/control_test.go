@@ -16,6 +16,7 @@ import (
 )
 
 func controlling(t *testing.T, h conn.Handler) (*Server, func(path string) *conntest.Client) {
+	t.Helper()
 	s, _ := prepare(t, Config{Handler: h, Subprotocols: []string{"other", Control}, MaxTopics: 2})
 	addr := run(t, s)
 	return s, func(path string) *conntest.Client {
