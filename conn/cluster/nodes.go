@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"encoding/json"
+	"maps"
+	"sync"
+	"time"
+)
+
+const (
+	// announceEvery is how often a node says that it is there.
+	announceEvery = time.Second
+	// nodeExpires is how long it counts after that.
+	nodeExpires = 5 * time.Second
+	// mostNodes bounds how many are remembered. Further ones do not count.
+	mostNodes = 4096
+)
+
+// announcement is what a node says on the subject for it.
+type announcement struct {
+	Node string `json:"node"`
+	// Hello asks the others to announce themselves at once: this one has just come.
+	Hello bool `json:"hello,omitempty"`
+}
+
+func parseAnnouncement(b []byte) (a announcement, ok bool) {
+	ok = len(b) <= 1024 && json.Unmarshal(b, &a) == nil && a.Node != "" && len(a.Node) <= 64
+	return a, ok
+}
+
+// nodes are the others that have announced themselves.
+type nodes struct {
+	mu      sync.Mutex
+	seen    map[string]time.Time
+	latest  time.Time           // of them
+	awaited map[string]struct{} // of those known before the connection, who has not come back
+	all     chan struct{}       // closed when none of them is left
+}
+
+// heard notes that node is there.
+func (n *nodes) heard(node string, now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.seen[node]; !known {
+		n.expire(now)
+		if len(n.seen) == mostNodes {
+			return
+		}
+	}
+	if n.seen == nil {
+		n.seen = map[string]time.Time{}
+	}
+	n.seen[node], n.latest = now, now
+	if _, waiting := n.awaited[node]; waiting {
+		if delete(n.awaited, node); len(n.awaited) == 0 {
+			close(n.all)
+		}
+	}
+}
+
+// expire forgets who has been silent at that time. The caller holds mu.
+func (n *nodes) expire(at time.Time) {
+	maps.DeleteFunc(n.seen, func(_ string, seen time.Time) bool { return at.Sub(seen) > nodeExpires })
+}
+
+// begin starts a connection. The returned channel is closed when all are there again that were
+// known when anything was heard for the last time.
+func (n *nodes) begin() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.expire(n.latest)
+	n.awaited, n.all = map[string]struct{}{}, make(chan struct{})
+	for node := range n.seen {
+		n.awaited[node] = struct{}{}
+	}
+	if len(n.awaited) == 0 {
+		close(n.all)
+	}
+	return n.all
+}
+
+// known is how many others there are.
+func (n *nodes) known() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	count, now := 0, time.Now()
+	for _, seen := range n.seen { // none is forgotten: begin wants those of before
+		if now.Sub(seen) <= nodeExpires {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,206 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+)
+
+// load is what nodes publish to topic x until it is stopped.
+type load struct {
+	stop    chan struct{}
+	done    sync.WaitGroup
+	publish []int // by node; read after done
+}
+
+func newLoad(nodes []*node, payload string) *load {
+	l := &load{stop: make(chan struct{}), publish: make([]int, len(nodes))}
+	for i, n := range nodes {
+		l.done.Go(func() {
+			ticker := time.NewTicker(time.Millisecond)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-l.stop:
+					return
+				case <-ticker.C:
+					for range 5 {
+						n.Publish([]string{"x"}, text(fmt.Sprintf("%s%d:%d", payload, i, l.publish[i])), "")
+						l.publish[i]++
+					}
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) end() {
+	close(l.stop)
+	l.done.Wait()
+}
+
+// judge fails unless node i has got what the others published in order and once, and at most
+// as many are missing as the publisher counts as lost. It returns how many are missing.
+func (l *load) judge(t *testing.T, nodes []*node, i int) (missing int) {
+	t.Helper()
+	next := make([]int, len(nodes))
+	got := make([]int, len(nodes))
+	for _, m := range nodes[i].received() {
+		var from, k int
+		if _, err := fmt.Sscanf(m[strings.LastIndexAny(m, " #")+1:], "%d:%d", &from, &k); err != nil {
+			t.Fatal(err)
+		}
+		if k < next[from] {
+			t.Fatalf("node %d got %d of node %d behind %d", i, k, from, next[from]-1)
+		}
+		next[from] = k + 1
+		got[from]++
+	}
+	for from, n := range nodes {
+		if from == i {
+			continue
+		}
+		lost := l.publish[from] - got[from]
+		missing += lost
+		if counted := n.Stats().Lost[LossQueueFull]; lost > int(counted) {
+			t.Errorf("node %d misses %d of %d messages of node %d, which counts %d", i, lost, l.publish[from], from, counted)
+		}
+	}
+	return missing
+}
+
+// lasts waits until each node has got the last message of each other one.
+func (l *load) lasts(t *testing.T, nodes []*node) {
+	t.Helper()
+	eventually(t, "everybody has the last messages", func() bool {
+		for i, n := range nodes {
+			seen := map[string]bool{}
+			all := n.received()
+			for _, m := range all[max(0, len(all)-20_000):] {
+				seen[m[strings.LastIndexAny(m, " #")+1:]] = true
+			}
+			for from, count := range l.publish {
+				if from != i && !seen[fmt.Sprintf("%d:%d", from, count-1)] {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// NATS goes away under load and comes back: nothing is lost that fits in the queue, nothing comes
+// twice, and interest is as before.
+func TestNATSRestartsUnderLoad(t *testing.T) {
+	server := runNATS(t)
+	config := Config{URLs: []string{server.ClientURL()}}
+	nodes := []*node{newNode(t, config, "x", "only0"), newNode(t, config, "x"), newNode(t, config, "x")}
+	met(t, nodes...)
+	l := newLoad(nodes, "")
+	for range 3 {
+		before := len(nodes[0].received())
+		eventually(t, "messages flow", func() bool { return len(nodes[0].received()) > before+1000 })
+		again := onPort(server)
+		stopNATS(server)
+		for _, n := range nodes {
+			eventually(t, "the node knows", func() bool { return n.Ready() != nil })
+		}
+		nodes[1].join("gained", 1)
+		nodes[1].join("lost", 1)
+		nodes[1].join("lost", -1)
+		server = runNATS(t, again)
+		met(t, nodes...)
+	}
+	l.end()
+	l.lasts(t, nodes)
+	for i, n := range nodes {
+		if missing := l.judge(t, nodes, i); missing != 0 {
+			t.Errorf("node %d misses %d messages, which the queue had room for", i, missing)
+		}
+		if s := n.Stats(); s.Connects != 4 {
+			t.Errorf("node %d has connected %d times, want 4", i, s.Connects)
+		}
+	}
+	want := []string{"roost.roost.t.gained", "roost.roost.t.only0", "roost.roost.t.x", "roost.roost.t.x", "roost.roost.t.x"}
+	if got := subscribed(t, server); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("subscriptions %v, want %v", got, want)
+	}
+}
+
+// What does not fit while NATS is away is lost, the oldest first, and counted.
+func TestLongOutage(t *testing.T) {
+	server := runNATS(t)
+	config := Config{URLs: []string{server.ClientURL()}, QueueBytes: 100 << 10}
+	nodes := []*node{newNode(t, config, "x"), newNode(t, config, "x")}
+	met(t, nodes...)
+	again := onPort(server)
+	stopNATS(server)
+	for _, n := range nodes {
+		eventually(t, "the node knows", func() bool { return n.Ready() != nil })
+	}
+	l := newLoad(nodes, strings.Repeat("x", 1000)+"#")
+	for _, n := range nodes {
+		eventually(t, "it loses", func() bool { return n.Stats().Lost[LossQueueFull] > 100 })
+		eventually(t, "it is logged", func() bool { return strings.Contains(n.log.String(), "reason=queue-full") })
+		if s := n.Stats(); s.QueuedBytes > s.QueueLimit || s.QueueLimit != 100<<10 {
+			t.Errorf("%d bytes of %d are kept", s.QueuedBytes, s.QueueLimit)
+		}
+	}
+	l.end()
+	runNATS(t, again)
+	met(t, nodes...)
+	l.lasts(t, nodes)
+	for i := range nodes {
+		if missing, counted := l.judge(t, nodes, i), nodes[1-i].Stats().Lost[LossQueueFull]; missing != int(counted) {
+			t.Errorf("node %d misses %d messages, %d are counted", i, missing, counted)
+		}
+		eventually(t, "the end is logged", func() bool { return strings.Contains(nodes[i].log.String(), "messages between nodes were lost") })
+	}
+}
+
+// A node that is cut off by itself comes back, and the others do not notice.
+func TestOneNodeIsCutOff(t *testing.T) {
+	server := runNATS(t)
+	config := Config{URLs: []string{server.ClientURL()}}
+	nodes := []*node{newNode(t, config, "x"), newNode(t, config, "x"), newNode(t, config, "x")}
+	met(t, nodes...)
+	l := newLoad(nodes, "")
+	for range 5 {
+		before := nodes[2].Stats().Connects
+		cutOff(t, server, nodes[2].name)
+		eventually(t, "it is back", func() bool { s := nodes[2].Stats(); return s.Connected && s.Connects > before })
+	}
+	l.end()
+	l.lasts(t, nodes)
+	for i := range 2 {
+		if missing := l.judge(t, nodes, i); missing != 0 {
+			t.Errorf("node %d misses %d messages", i, missing)
+		}
+	}
+	if s := nodes[0].Stats(); s.Connects != 1 {
+		t.Errorf("another node has connected %d times", s.Connects)
+	}
+}
+
+// cutOff has NATS end the connection of a node.
+func cutOff(t *testing.T, server *natsserver.Server, name string) {
+	t.Helper()
+	all, err := server.Connz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all.Conns {
+		if strings.HasSuffix(c.Name, name) {
+			if err := server.DisconnectClientByID(c.Cid); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatal("NATS does not know " + name)
+}
