@@ -274,7 +274,7 @@ func TestNotStarted(t *testing.T) {
 // Without NATS a node starts and says so, once.
 func TestNATSComesLater(t *testing.T) {
 	server := runNATS(t)
-	again, address := onPort(server), server.Addr().String()
+	again, address := onPort(portOf(server)), server.Addr().String()
 	stopNATS(server)
 	config := Config{URLs: []string{"nats://user:secretpassword@" + address}}
 	a, b := newNode(t, config), newNode(t, config, "x")

@@ -48,16 +48,17 @@
 //
 // Each connection is made anew; the client library's own reconnecting is switched off,
 // because only then it is certain which message went over which connection. What has been
-// sent is kept until NATS has answered two pings, a quarter of a second apart: then
-// it has had the message and time to pass it on. What is kept is sent again after a
+// sent is kept until NATS has answered a ping behind it, and a second longer, in which NATS
+// passes it on. What is kept is sent again after a
 // reconnect, before anything newer, and is recognised by who has it already. A
 // node that comes back also waits for those it knew before, 3 seconds at most, because what
 // NATS gets while they are away is lost to them.
 //
 // All that waits and all that is kept is bounded, and beyond the bound the oldest goes: what
-// is new is worth more to subscribers. It counts as lost unless NATS had it. What a node
-// misses while it alone is cut off from NATS, nobody knows and nobody counts; that it was
-// away is logged and counted.
+// is new is worth more to subscribers. It counts as lost unless NATS had it. There are two
+// losses that nobody can count: what a node misses while it alone is cut off from NATS, and what
+// a NATS that is killed has kept for more than a second from a node that reads too slowly. That a
+// connection ended is logged and counted.
 //
 // Nothing here blocks those who publish, join and leave. What comes from NATS is delivered
 // in order to a hub that may make it wait; what does not fit in the meantime is lost, the oldest

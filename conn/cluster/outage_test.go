@@ -44,9 +44,9 @@ func (l *load) end() {
 	l.done.Wait()
 }
 
-// judge fails unless node i has got what the others published in order and once, and at most
-// as many are missing as the publisher counts as lost. It returns how many are missing.
-func (l *load) judge(t *testing.T, nodes []*node, i int) (missing int) {
+// inOrder fails unless node i has got what the others published in order and once. It returns how much
+// it has of each.
+func (l *load) inOrder(t *testing.T, nodes []*node, i int) []int {
 	t.Helper()
 	next := make([]int, len(nodes))
 	got := make([]int, len(nodes))
@@ -61,6 +61,13 @@ func (l *load) judge(t *testing.T, nodes []*node, i int) (missing int) {
 		next[from] = k + 1
 		got[from]++
 	}
+	return got
+}
+
+// judge also fails when more is missing than the publisher counts as lost. It returns how much is.
+func (l *load) judge(t *testing.T, nodes []*node, i int) (missing int) {
+	t.Helper()
+	got := l.inOrder(t, nodes, i)
 	for from, n := range nodes {
 		if from == i {
 			continue
@@ -94,26 +101,31 @@ func (l *load) lasts(t *testing.T, nodes []*node) {
 	})
 }
 
-// NATS goes away under load and comes back: nothing is lost that fits in the queue, nothing comes
-// twice, and interest is as before.
+// NATS is stopped, and killed, under load and comes back: nothing is lost that fits in the queue, nothing
+// comes twice, and interest is as before.
 func TestNATSRestartsUnderLoad(t *testing.T) {
 	server := runNATS(t)
+	port := portOf(server)
 	config := Config{URLs: []string{server.ClientURL()}}
 	nodes := []*node{newNode(t, config, "x", "only0"), newNode(t, config, "x"), newNode(t, config, "x")}
 	met(t, nodes...)
 	l := newLoad(nodes, "")
-	for range 3 {
+	end := func() { stopNATS(server) }
+	for round := range 4 {
 		before := len(nodes[0].received())
 		eventually(t, "messages flow", func() bool { return len(nodes[0].received()) > before+1000 })
-		again := onPort(server)
-		stopNATS(server)
+		end()
 		for _, n := range nodes {
 			eventually(t, "the node knows", func() bool { return n.Ready() != nil })
 		}
 		nodes[1].join("gained", 1)
 		nodes[1].join("lost", 1)
 		nodes[1].join("lost", -1)
-		server = runNATS(t, again)
+		if round < 3 {
+			end = natsProcess(t, port)
+		} else {
+			server = runNATS(t, onPort(port))
+		}
 		met(t, nodes...)
 	}
 	l.end()
@@ -122,8 +134,8 @@ func TestNATSRestartsUnderLoad(t *testing.T) {
 		if missing := l.judge(t, nodes, i); missing != 0 {
 			t.Errorf("node %d misses %d messages, which the queue had room for", i, missing)
 		}
-		if s := n.Stats(); s.Connects != 4 {
-			t.Errorf("node %d has connected %d times, want 4", i, s.Connects)
+		if s := n.Stats(); s.Connects != 5 {
+			t.Errorf("node %d has connected %d times, want 5", i, s.Connects)
 		}
 	}
 	want := []string{"roost.roost.t.gained", "roost.roost.t.only0", "roost.roost.t.x", "roost.roost.t.x", "roost.roost.t.x"}
@@ -138,7 +150,7 @@ func TestLongOutage(t *testing.T) {
 	config := Config{URLs: []string{server.ClientURL()}, QueueBytes: 100 << 10}
 	nodes := []*node{newNode(t, config, "x"), newNode(t, config, "x")}
 	met(t, nodes...)
-	again := onPort(server)
+	again := onPort(portOf(server))
 	stopNATS(server)
 	for _, n := range nodes {
 		eventually(t, "the node knows", func() bool { return n.Ready() != nil })
@@ -174,9 +186,12 @@ func TestOneNodeIsCutOff(t *testing.T) {
 		before := nodes[2].Stats().Connects
 		cutOff(t, server, nodes[2].name)
 		eventually(t, "it is back", func() bool { s := nodes[2].Stats(); return s.Connected && s.Connects > before })
+		got := len(nodes[2].received())
+		eventually(t, "messages flow", func() bool { return len(nodes[2].received()) > got+1000 })
 	}
 	l.end()
 	l.lasts(t, nodes)
+	l.inOrder(t, nodes, 2)
 	for i := range 2 {
 		if missing := l.judge(t, nodes, i); missing != 0 {
 			t.Errorf("node %d misses %d messages", i, missing)

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +20,43 @@ import (
 	"roost/conn/frame"
 )
 
-func TestMain(m *testing.M) { conntest.Main(m) }
+// natsEnv has the test binary be a nats-server on that port, for tests to kill.
+const natsEnv = "ROOST_TEST_NATS_PORT"
+
+func TestMain(m *testing.M) {
+	if port, err := strconv.Atoi(os.Getenv(natsEnv)); err == nil {
+		s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		s.Start()
+		s.WaitForShutdown()
+		os.Exit(0)
+	}
+	conntest.Main(m)
+}
+
+// natsProcess starts a nats-server of its own on a port, and kill ends it at once.
+func natsProcess(t *testing.T, port int) (kill func()) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), natsEnv+"="+strconv.Itoa(port))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill = sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	t.Cleanup(kill)
+	return kill
+}
 
 // runNATS starts a nats-server, by default on a free port and for everybody.
 func runNATS(t *testing.T, change ...func(*natsserver.Options)) *natsserver.Server {
@@ -43,9 +82,10 @@ func stopNATS(s *natsserver.Server) {
 	s.WaitForShutdown()
 }
 
-// onPort has a nats-server listen where another did.
-func onPort(s *natsserver.Server) func(*natsserver.Options) {
-	port := s.Addr().(*net.TCPAddr).Port
+// portOf is the port of a nats-server, which another can listen on later.
+func portOf(s *natsserver.Server) int { return s.Addr().(*net.TCPAddr).Port }
+
+func onPort(port int) func(*natsserver.Options) {
 	return func(o *natsserver.Options) { o.Port = port }
 }
 

@@ -308,14 +308,12 @@ func (s *session) attend() {
 		case <-s.ctx.Done():
 			return
 		case <-s.bus.hurry:
-			s.confirm()
-			continue
 		case <-ticker.C:
-			s.confirm()
-			s.bus.out.release()
 		}
+		s.confirm()
 		if now := time.Now(); now.Sub(announced) >= announceEvery {
 			announced = now
+			s.bus.out.release()
 			_ = s.announce(false) // fails when the connection has ended
 		}
 	}
@@ -328,13 +326,11 @@ func (s *session) confirm() {
 	}
 }
 
-// fault is told by nats.go of what does not end the connection.
+// fault is told by nats.go of what does not end the connection. Of that, announcements and requests may
+// have been more than there was room for; of messages for topics no more are read than there is.
 func (s *session) fault(_ *nats.Conn, _ *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrSlowConsumer) {
-		return // announcements or requests: of messages for topics no more are read than there is room for
-	}
-	if !s.complained.Swap(true) { // there may be one for each topic
-		s.bus.config.Log.Warn("NATS complains", "err", err,
+	if errors.Is(err, nats.ErrPermissionViolation) && !s.complained.Swap(true) { // there may be one for each topic
+		s.bus.config.Log.Warn("NATS does not let this node do everything", "err", err,
 			"remedy", "the user of this node needs the right to publish and to subscribe to roost."+s.bus.config.Name+".>")
 	}
 }
