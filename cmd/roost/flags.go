@@ -74,6 +74,7 @@ type flags struct {
 
 	authFlags
 	adminFlags
+	clusterFlags
 
 	LogLevel  choice `group:"Log" reload:"" default:"info" placeholder:"debug|info|warn|error" help:"Least level to log. debug has a line for each connection that ends."`
 	LogFormat choice `group:"Log" default:"text" placeholder:"text|json" help:"Format of the log on standard error."`
@@ -113,6 +114,7 @@ func (f *flags) config() server.Config {
 		Subprotocols:         f.Subprots,
 		DefaultTopic:         f.DefaultTopic,
 		MaxTopics:            orOff(f.MaxTopics.n),
+		Cluster:              f.clusterFlags.config(),
 		Limits:               f.limits(),
 		TrustedProxies:       f.TrustedProxies,
 		Auth:                 f.authFlags.config(),

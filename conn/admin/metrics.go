@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"roost/conn"
+	"roost/conn/cluster"
 	"roost/conn/server"
 )
 
@@ -155,6 +157,18 @@ var numbers = []number{
 	{"roost_sweeps_total", counter, "Times that the sweeper has looked for deadlines that are over.", func(n *snapshot) float64 { return float64(n.Sweeps) }},
 	{"roost_swept_connections_total", counter, "Connections the sweeper has looked at.", func(n *snapshot) float64 { return float64(n.Swept) }},
 
+	{"roost_cluster_connected", gauge, "1 while NATS is there, 0 when it is away or without --cluster.", func(n *snapshot) float64 { return map[bool]float64{true: 1}[n.Cluster.Connected] }},
+	{"roost_cluster_connects_total", counter, "Connections to NATS that were made.", func(n *snapshot) float64 { return float64(n.Cluster.Connects) }},
+	{"roost_cluster_nodes", gauge, "Other nodes that have announced themselves in the last 5 seconds.", func(n *snapshot) float64 { return float64(n.Cluster.Nodes) }},
+	{"roost_cluster_subscriptions", gauge, "Topics that this node subscribes to in NATS.", func(n *snapshot) float64 { return float64(n.Cluster.Subscriptions) }},
+	{"roost_cluster_queue_bytes", gauge, "Bytes of messages that wait for NATS, or are kept to be sent again.", func(n *snapshot) float64 { return float64(n.Cluster.QueuedBytes) }},
+	{"roost_cluster_queue_limit_bytes", gauge, "Bytes of all of those together (--cluster-queue-bytes); 0 without --cluster.", func(n *snapshot) float64 { return float64(n.Cluster.QueueLimit) }},
+	{"roost_cluster_messages_sent_total", counter, "Messages handed to NATS for other nodes.", func(n *snapshot) float64 { return float64(n.Cluster.MessagesOut) }},
+	{"roost_cluster_sent_bytes_total", counter, "Their payload.", func(n *snapshot) float64 { return float64(n.Cluster.BytesOut) }},
+	{"roost_cluster_messages_received_total", counter, "Messages of other nodes that NATS has brought.", func(n *snapshot) float64 { return float64(n.Cluster.MessagesIn) }},
+	{"roost_cluster_received_bytes_total", counter, "Their payload.", func(n *snapshot) float64 { return float64(n.Cluster.BytesIn) }},
+	{"roost_cluster_repeats_total", counter, "Copies that were recognised, of messages for several topics or sent again.", func(n *snapshot) float64 { return float64(n.Cluster.Repeats) }},
+
 	{"roost_descriptors_used", gauge, "Open descriptors of the process.", func(n *snapshot) float64 { return float64(n.open) }},
 	{"roost_descriptors_limit", gauge, "Most open descriptors of the process.", func(n *snapshot) float64 { return float64(n.process.descriptorLimit()) }},
 	{"roost_memory_limit_bytes", gauge, "Most resident memory (--max-memory); 0 means no limit.", func(n *snapshot) float64 { return float64(n.settings.MaxMemory) }},
@@ -192,9 +206,9 @@ var outcomes = []outcome{
 type collector struct {
 	listener *Listener
 
-	numbers                       []*prometheus.Desc // as in numbers
-	upgrades, closes, drops, busy *prometheus.Desc
-	info                          prometheus.Metric
+	numbers                             []*prometheus.Desc // as in numbers
+	upgrades, closes, drops, lost, busy *prometheus.Desc
+	info                                prometheus.Metric
 }
 
 func (l *Listener) newRegistry() *prometheus.Registry {
@@ -206,6 +220,7 @@ func (l *Listener) newRegistry() *prometheus.Registry {
 		upgrades: desc("roost_upgrades_total", "Opening handshakes by what came of them.", "result"),
 		closes:   desc("roost_closes_total", "Connections that ended, by reason.", "reason"),
 		drops:    desc("roost_drops_total", "Frames that were not sent, by reason: slow-consumer is --slow-consumer drop, broadcast-queue-full a publisher that did not wait.", "reason"),
+		lost:     desc("roost_cluster_lost_total", "Messages between nodes that were lost, by reason: "+losses()+".", "reason"),
 		busy:     desc("roost_reactor_busy_seconds_total", "Time that a reactor was at work. Its rate is the reactor's saturation.", "reactor"),
 		info: prometheus.MustNewConstMetric(desc("roost_info", "Always 1.", "version", "go"), gauge, 1,
 			l.config.Version, runtime.Version()),
@@ -218,9 +233,18 @@ func (l *Listener) newRegistry() *prometheus.Registry {
 	return r
 }
 
+// losses are the reasons for which messages between nodes are lost, for people.
+func losses() string {
+	var all []string
+	for l := range cluster.Losses {
+		all = append(all, l.String()+" ("+l.Help()+")")
+	}
+	return strings.Join(all, "; ")
+}
+
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.closes, c.drops, c.busy, c.info.Desc()}) {
+	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.closes, c.drops, c.lost, c.busy, c.info.Desc()}) {
 		ch <- d
 	}
 }
@@ -246,6 +270,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	count(c.drops, "slow-consumer", float64(n.Dropped))
 	count(c.drops, "broadcast-queue-full", float64(n.Hub.Refused))
+	for l := range cluster.Losses {
+		count(c.lost, l.String(), float64(n.Cluster.Lost[l]))
+	}
 	for i, busy := range n.Poller.Busy {
 		count(c.busy, strconv.Itoa(i), busy.Seconds())
 	}

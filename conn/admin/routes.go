@@ -23,6 +23,8 @@ import (
 //	GET /readyz                      200 when clients may come, else 503 and why not
 //	GET /debug/conns                 the slowest connections
 //	POST /debug/conns/{id}/close     closes one
+//	GET /topics                      topics with most members, on all nodes
+//	GET /topics/{topic}              members of one
 //	GET /debug/density               what a connection takes, and how many fit
 //	GET /debug/pprof/                profiles
 func (l *Listener) routes() http.Handler {
@@ -46,6 +48,8 @@ func (l *Listener) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", l.ready)
 	mux.HandleFunc("GET /debug/conns", l.conns)
 	mux.HandleFunc("POST /debug/conns/{id}/close", l.closeConn)
+	mux.HandleFunc("GET /topics", l.topics)
+	mux.HandleFunc("GET /topics/{topic...}", l.topic)
 	mux.HandleFunc("GET /debug/density", l.density)
 	mux.HandleFunc("GET /debug/pprof/", timed(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -33,6 +33,9 @@ var lossTexts = [Losses]struct{ label, help string }{
 // String is the label of a metric.
 func (l Loss) String() string { return lossTexts[l].label }
 
+// Help says in a few words what is the matter, and what may help.
+func (l Loss) Help() string { return lossTexts[l].help }
+
 // Stats is a snapshot of what a bus counts.
 type Stats struct {
 	Connected     bool // to NATS, and subscribed to what has members here

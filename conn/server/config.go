@@ -15,6 +15,7 @@ import (
 
 	"roost/conn"
 	"roost/conn/auth"
+	"roost/conn/cluster"
 	"roost/conn/frame"
 	"roost/conn/handshake"
 	"roost/conn/hub"
@@ -66,6 +67,11 @@ type Config struct {
 	// MaxTopics is the number of topics that one connection may ask for. 0 means 16; a
 	// negative number means no limit. Each takes up to 64 bytes beside what the topic itself takes.
 	MaxTopics int
+
+	// Cluster joins this server with others over NATS: what is published on one reaches the
+	// members of all. DefaultTopic, MaxMessage and Log are the server's unless it says
+	// otherwise. Nil means that the server is alone.
+	Cluster *cluster.Config
 
 	// Limits are those that can be changed by Reload.
 	Limits
@@ -224,6 +230,11 @@ func (c Config) Validate() error {
 	d := c.withDefaults()
 	if err := d.policy().Validate(); err != nil {
 		errs = append(errs, err)
+	}
+	if d.Cluster != nil {
+		if err := d.Cluster.Validate(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	between := func(name string, v, least, most int, unit string) {
 		if v < least || v > most {

@@ -27,7 +27,7 @@ const (
 //     are served as before. When nobody is left, this phase ends.
 //  4. It stops taking messages, sends what has been published, closes every connection
 //     that is left in waves and waits for the closing handshakes; HTTP requests may take as
-//     long as one of those, Config.CloseTimeout.
+//     long as one of those, Config.CloseTimeout. Other nodes are sent what is left for them meanwhile.
 //
 // When ctx ends first, the connections that are left are closed at once and ctx's error
 // is returned. A deadline of ctx that comes before the end of the second wait cuts both so
@@ -74,8 +74,14 @@ func (s *Server) shutdown(ctx context.Context) error {
 	// After an error ctx is over, and what follows falls through to the end.
 	s.hub.Seal()
 	_ = s.hub.Drain(ctx)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		s.leave(ctx)
+	}()
 	s.waves(ctx)
 	err := s.awaitEmpty(ctx)
+	<-left
 	<-httpDone
 	return err
 }
@@ -187,6 +193,9 @@ func (s *Server) release() {
 	s.sweeper.close()
 	s.pulse.close()
 	s.access.close()
+	at, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.leave(at)
 	if s.hub != nil {
 		s.hub.Close()
 	}

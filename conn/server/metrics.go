@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"roost/conn"
+	"roost/conn/cluster"
 	"roost/conn/hub"
 	"roost/poller"
 )
@@ -39,6 +40,7 @@ type Stats struct {
 	Swept        uint64               // connections it has looked at
 	Hub          hub.Stats            // broadcasting
 	Poller       poller.Stats         // scheduling
+	Cluster      cluster.Stats        // other nodes; zero when there is no fleet
 }
 
 // Stats may be called at any time. It is zero before Start.
@@ -70,6 +72,9 @@ func (s *Server) Stats() Stats {
 		Swept:        s.sweeper.swept.Load(),
 		Hub:          s.hub.Stats(),
 		Poller:       s.poller.Stats(),
+	}
+	if s.bus != nil {
+		st.Cluster = s.bus.Stats()
 	}
 	for r := range st.Ended {
 		st.Ended[r] = g.Ended[r].Load()

@@ -28,6 +28,8 @@ func (s *Server) Ready() error {
 		return fmt.Errorf("server is full: --max-conns is %d", l.MaxConns)
 	case s.memory.full.Load():
 		return fmt.Errorf("server is short of memory: --max-memory is %d bytes", l.MaxMemory)
+	case s.bus != nil:
+		return s.bus.Ready()
 	}
 	return nil
 }

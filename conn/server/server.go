@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"roost/conn"
+	"roost/conn/cluster"
 	"roost/conn/hub"
 	"roost/poller"
 )
@@ -27,7 +28,8 @@ type Server struct {
 	// Static after New.
 	config Config
 	group  *conn.Group
-	hub    *hub.Hub // nil before Start
+	hub    *hub.Hub     // nil before Start
+	bus    *cluster.Bus // nil when there is no fleet
 	doors  *handoff
 	clock  func() time.Duration // since some moment
 
@@ -75,6 +77,10 @@ func New(config Config) (*Server, error) {
 		httpDone: make(chan struct{}),
 	}
 	s.topicRefusals = newTopicRefusals(config.MaxTopics)
+	var err error
+	if s.bus, err = s.newBus(); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	s.clock = func() time.Duration { return time.Since(began) }
 	s.limits.Store(&config.Limits)
@@ -142,7 +148,7 @@ func (s *Server) Start() (err error) {
 	if s.access.on {
 		mayPublish = func(c *conn.Conn, topic string) bool { return s.Grant(c).MayPublish(topic) }
 	}
-	s.hub, err = hub.New(hub.Config{
+	config := hub.Config{
 		MayPublish:   mayPublish,
 		DefaultTopic: c.DefaultTopic,
 		Shards:       c.Shards,
@@ -155,9 +161,13 @@ func (s *Server) Start() (err error) {
 		BatchFrames: half(orNone(c.WriteQueueFrames), 256),
 		BatchBytes:  half(orNone(c.WriteQueueBytes), 64<<10),
 		OnFanOut:    c.OnFanOut,
-	})
-	if err != nil {
+	}
+	s.relay(&config)
+	if s.hub, err = hub.New(config); err != nil {
 		return err
+	}
+	if s.bus != nil {
+		s.bus.Start(local{s.hub})
 	}
 	if h, ok := c.Handler.(Attacher); ok {
 		h.Attach(s.hub)
@@ -219,5 +229,6 @@ func (s *Server) Settings() Config {
 	c := s.config
 	c.Limits = *s.limits.Load()
 	c.Handler, c.HTTP, c.Log, c.Inherited, c.OnFanOut, c.OnWait, c.Auth.Log = nil, nil, nil, nil, nil, nil, nil
+	c.Cluster = nil // it may hold a password
 	return c
 }
