@@ -170,6 +170,7 @@ func TestServerNotStarted(t *testing.T) {
 	r.want(http.StatusOK, "GET", "/debug/conns")
 	r.want(http.StatusOK, "GET", "/debug/density", "0 connections")
 	r.want(http.StatusNotFound, "POST", "/debug/conns/0-1/close")
+	r.want(http.StatusServiceUnavailable, "GET", "/topics", "not been started")
 }
 
 // A unix socket is its owner's, takes the place of one that a killed process has left, and
