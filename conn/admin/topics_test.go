@@ -7,26 +7,16 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
-
-	natsserver "github.com/nats-io/nats-server/v2/server"
 
 	"roost/conn/cluster"
 	"roost/conn/conntest"
+	"roost/conn/conntest/natstest"
 	"roost/conn/server"
 )
 
 // Topics are listed with their members here, and with those of other nodes.
 func TestTopics(t *testing.T) {
-	nats, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nats.Start()
-	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
-	if !nats.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server does not come up")
-	}
+	nats := natstest.Run(t)
 	config := &cluster.Config{URLs: []string{nats.ClientURL()}}
 	r := start(t, server.Config{Handler: server.Chat(), Cluster: config})
 	other := start(t, server.Config{Handler: server.Chat(), Cluster: config})
@@ -68,7 +58,7 @@ func TestTopics(t *testing.T) {
 	r.want(http.StatusOK, "GET", "/metrics", "\nroost_cluster_connected 1\n", "\nroost_cluster_nodes 1\n", "\nroost_cluster_subscriptions 3\n",
 		"\nroost_cluster_lost_total{reason=\"queue-full\"} 0\n")
 	r.want(http.StatusOK, "GET", "/readyz", "ready")
-	nats.Shutdown()
+	natstest.Stop(nats)
 	eventually(t, "the server knows", func() bool { return r.server.Ready() != nil })
 	r.want(http.StatusServiceUnavailable, "GET", "/readyz", "not ready: cluster: not connected")
 	r.want(http.StatusOK, "GET", "/metrics", "\nroost_cluster_connected 0\n", "\nroost_cluster_connects_total 1\n")

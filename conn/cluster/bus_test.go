@@ -12,13 +12,14 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"roost/conn/conntest/natstest"
 	"roost/conn/frame"
 )
 
 // Several publishers on each of three nodes: everybody else gets everything that is for its topics,
 // once, and in the order of each publisher.
 func TestThreeNodes(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	config := Config{URLs: []string{server.ClientURL()}}
 	nodes := []*node{newNode(t, config, "a", "b"), newNode(t, config, "b", "c.d"), newNode(t, config, "a", "b", "c.d")}
 	met(t, nodes...)
@@ -81,7 +82,7 @@ func TestThreeNodes(t *testing.T) {
 
 // What clients get arrives as it was sent.
 func TestMessagesArriveAsTheyAre(t *testing.T) {
-	config := Config{URLs: []string{runNATS(t).ClientURL()}, Name: "other"}
+	config := Config{URLs: []string{natstest.Run(t).ClientURL()}, Name: "other"}
 	a, b := newNode(t, config), newNode(t, config, "all", "x/y:z@~_-.1")
 	met(t, a, b)
 	a.Publish(nil, frame.Prepare(frame.Binary, []byte{0xff, 0}), "")
@@ -94,7 +95,7 @@ func TestMessagesArriveAsTheyAre(t *testing.T) {
 
 // A fleet does not hear those of another name.
 func TestNamesKeepFleetsApart(t *testing.T) {
-	url := []string{runNATS(t).ClientURL()}
+	url := []string{natstest.Run(t).ClientURL()}
 	a, b, c := newNode(t, Config{URLs: url, Name: "one"}), newNode(t, Config{URLs: url, Name: "two"}, "x"), newNode(t, Config{URLs: url, Name: "one"}, "x")
 	met(t, a, c)
 	met(t, b)
@@ -123,7 +124,7 @@ func subscribed(t *testing.T, server *natsserver.Server) (topics []string) {
 
 // NATS knows of the topics that have members, and of no others.
 func TestInterest(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	config := Config{URLs: []string{server.ClientURL()}}
 	a, b := newNode(t, config, "x"), newNode(t, config)
 	met(t, a, b)
@@ -148,7 +149,7 @@ func TestInterest(t *testing.T) {
 
 // Topics that come and go all the time cost NATS little, and end up right.
 func TestFlappingTopics(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	a := newNode(t, Config{URLs: []string{server.ClientURL()}})
 	met(t, a)
 	const topics, rounds = 50, 400
@@ -234,7 +235,7 @@ func TestInterestUnit(t *testing.T) {
 
 // A stop waits for NATS, and without NATS for nobody.
 func TestClose(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	config := Config{URLs: []string{server.ClientURL()}}
 	a, b := newNode(t, config), newNode(t, config, "x")
 	met(t, a, b)
@@ -248,7 +249,7 @@ func TestClose(t *testing.T) {
 	if s := a.Stats(); s.Lost[LossStopped] != 1 || s.Connected {
 		t.Errorf("after the stop: %+v", s)
 	}
-	stopNATS(server)
+	natstest.Stop(server)
 	eventually(t, "b knows", func() bool { return b.Ready() != nil })
 	for range 3 {
 		b.Publish([]string{"x"}, text("hello"), "")
@@ -273,9 +274,9 @@ func TestNotStarted(t *testing.T) {
 
 // Without NATS a node starts and says so, once.
 func TestNATSComesLater(t *testing.T) {
-	server := runNATS(t)
-	again, address := onPort(portOf(server)), server.Addr().String()
-	stopNATS(server)
+	server := natstest.Run(t)
+	again, address := natstest.On(natstest.Port(server)), server.Addr().String()
+	natstest.Stop(server)
 	config := Config{URLs: []string{"nats://user:secretpassword@" + address}}
 	a, b := newNode(t, config), newNode(t, config, "x")
 	eventually(t, "it is logged", func() bool { return strings.Contains(a.log.String(), "cannot connect to NATS") })
@@ -283,7 +284,7 @@ func TestNATSComesLater(t *testing.T) {
 		t.Errorf("ready: %v", err)
 	}
 	a.Publish([]string{"x"}, text("early"), "")
-	runNATS(t, again)
+	natstest.Run(t, again)
 	met(t, a, b)
 	a.Publish([]string{"x"}, text("late"), "")
 	eventually(t, "it arrives", func() bool { return slices.Contains(b.received(), "1 x  late") })
@@ -297,7 +298,7 @@ func TestNATSComesLater(t *testing.T) {
 
 // A node that cannot deliver loses the oldest messages, counts them, and holds up nobody.
 func TestSlowNode(t *testing.T) {
-	config := Config{URLs: []string{runNATS(t).ClientURL()}, QueueBytes: 1 << 20}
+	config := Config{URLs: []string{natstest.Run(t).ClientURL()}, QueueBytes: 1 << 20}
 	a, slow, quick := newNode(t, config), newNode(t, config, "x"), newNode(t, config, "x")
 	met(t, a, slow, quick)
 	gate := make(chan struct{})
@@ -333,7 +334,7 @@ func TestSlowNode(t *testing.T) {
 
 // Others publish too, well or badly.
 func TestOtherPrograms(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	a := newNode(t, Config{URLs: []string{server.ClientURL()}, MaxMessage: 100}, "x")
 	met(t, a)
 	nc, err := nats.Connect(server.ClientURL())
@@ -365,7 +366,7 @@ func TestOtherPrograms(t *testing.T) {
 
 // What NATS does not take, or what cannot be said, is lost and counted, and the rest goes on.
 func TestTooLarge(t *testing.T) {
-	server := runNATS(t, func(o *natsserver.Options) { o.MaxPayload = 1000 })
+	server := natstest.Run(t, func(o *natsserver.Options) { o.MaxPayload = 1000 })
 	config := Config{URLs: []string{server.ClientURL()}, QueueBytes: 64 << 10}
 	a, b := newNode(t, config), newNode(t, config, "x")
 	met(t, a, b)

@@ -19,6 +19,8 @@ import (
 	"github.com/nats-io/jwt/v2"
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
+
+	"roost/conn/conntest/natstest"
 )
 
 // Each fault is reported, all at once, and no password with them.
@@ -74,7 +76,7 @@ func refused(t *testing.T, config Config, want string) {
 }
 
 func TestPassword(t *testing.T) {
-	server := runNATS(t, func(o *natsserver.Options) { o.Username, o.Password = "roost", "secretpassword" })
+	server := natstest.Run(t, func(o *natsserver.Options) { o.Username, o.Password = "roost", "secretpassword" })
 	address := server.Addr().String()
 	a, b := newNode(t, Config{URLs: []string{"nats://roost:secretpassword@" + address}}), newNode(t, Config{URLs: []string{"nats://127.0.0.1:1", "nats://roost:secretpassword@" + address}}, "x")
 	met(t, a, b)
@@ -89,7 +91,7 @@ func TestPassword(t *testing.T) {
 
 // A user that may not do everything is told what is missing.
 func TestPermissions(t *testing.T) {
-	server := runNATS(t, func(o *natsserver.Options) {
+	server := natstest.Run(t, func(o *natsserver.Options) {
 		o.Users = []*natsserver.User{{Username: "u", Password: "p", Permissions: &natsserver.Permissions{
 			Subscribe: &natsserver.SubjectPermission{Deny: []string{"roost.roost.t.>"}},
 		}}}
@@ -140,7 +142,7 @@ func credentials(t *testing.T) (file string, trust func(*natsserver.Options)) {
 func TestCredentials(t *testing.T) {
 	good, trust := credentials(t)
 	other, _ := credentials(t)
-	server := runNATS(t, trust)
+	server := natstest.Run(t, trust)
 	met(t, newNode(t, Config{URLs: []string{server.ClientURL()}, Creds: good}))
 	refused(t, Config{URLs: []string{server.ClientURL()}, Creds: other}, "--cluster-creds")
 }
@@ -213,7 +215,7 @@ func TestTLS(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	server := runNATS(t, func(o *natsserver.Options) {
+	server := natstest.Run(t, func(o *natsserver.Options) {
 		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}
 		o.TLSVerify = true
 	})
@@ -234,6 +236,6 @@ func TestTLS(t *testing.T) {
 		refused(t, c, "--cluster-tls-ca, --cluster-tls-cert")
 	}
 	plain := good
-	plain.URLs = []string{runNATS(t).ClientURL()}
+	plain.URLs = []string{natstest.Run(t).ClientURL()}
 	refused(t, plain, "do not agree on TLS")
 }

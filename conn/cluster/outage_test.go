@@ -8,6 +8,8 @@ import (
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"roost/conn/conntest/natstest"
 )
 
 // load is what nodes publish to topic x until it is stopped.
@@ -104,13 +106,13 @@ func (l *load) lasts(t *testing.T, nodes []*node) {
 // NATS is stopped, and killed, under load and comes back: nothing is lost that fits in the queue, nothing
 // comes twice, and interest is as before.
 func TestNATSRestartsUnderLoad(t *testing.T) {
-	server := runNATS(t)
-	port := portOf(server)
+	server := natstest.Run(t)
+	port := natstest.Port(server)
 	config := Config{URLs: []string{server.ClientURL()}}
 	nodes := []*node{newNode(t, config, "x", "only0"), newNode(t, config, "x"), newNode(t, config, "x")}
 	met(t, nodes...)
 	l := newLoad(nodes, "")
-	end := func() { stopNATS(server) }
+	end := func() { natstest.Stop(server) }
 	for round := range 4 {
 		before := len(nodes[0].received())
 		eventually(t, "messages flow", func() bool { return len(nodes[0].received()) > before+1000 })
@@ -124,7 +126,7 @@ func TestNATSRestartsUnderLoad(t *testing.T) {
 		if round < 3 {
 			end = natsProcess(t, port)
 		} else {
-			server = runNATS(t, onPort(port))
+			server = natstest.Run(t, natstest.On(port))
 		}
 		met(t, nodes...)
 	}
@@ -146,12 +148,12 @@ func TestNATSRestartsUnderLoad(t *testing.T) {
 
 // What does not fit while NATS is away is lost, the oldest first, and counted.
 func TestLongOutage(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	config := Config{URLs: []string{server.ClientURL()}, QueueBytes: 100 << 10}
 	nodes := []*node{newNode(t, config, "x"), newNode(t, config, "x")}
 	met(t, nodes...)
-	again := onPort(portOf(server))
-	stopNATS(server)
+	again := natstest.On(natstest.Port(server))
+	natstest.Stop(server)
 	for _, n := range nodes {
 		eventually(t, "the node knows", func() bool { return n.Ready() != nil })
 	}
@@ -164,7 +166,7 @@ func TestLongOutage(t *testing.T) {
 		}
 	}
 	l.end()
-	runNATS(t, again)
+	natstest.Run(t, again)
 	met(t, nodes...)
 	l.lasts(t, nodes)
 	for i := range nodes {
@@ -177,7 +179,7 @@ func TestLongOutage(t *testing.T) {
 
 // A node that is cut off by itself comes back, and the others do not notice.
 func TestOneNodeIsCutOff(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	config := Config{URLs: []string{server.ClientURL()}}
 	nodes := []*node{newNode(t, config, "x"), newNode(t, config, "x"), newNode(t, config, "x")}
 	met(t, nodes...)

@@ -72,7 +72,7 @@ func Count(local Local, q Query) []TopicCount {
 	full := false // with the first so far, of which the last is the least that counts
 	local.Topics(func(topic string, members int) bool {
 		t := TopicCount{topic, members}
-		if !strings.HasPrefix(topic, q.Prefix) || full && byMembers(t, counts[q.Limit-1]) > 0 {
+		if members == 0 || !strings.HasPrefix(topic, q.Prefix) || full && byMembers(t, counts[q.Limit-1]) > 0 {
 			return true
 		}
 		if counts = append(counts, t); len(counts) == 2*q.Limit {

@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"roost/conn/conntest/natstest"
 )
 
 // Members are counted on all nodes.
 func TestPresence(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	config := Config{URLs: []string{server.ClientURL()}}
 	a, b, c := newNode(t, config, "x"), newNode(t, config), newNode(t, config, "news.de")
 	a.join("news.en", 1)
@@ -62,7 +64,7 @@ func TestPresence(t *testing.T) {
 	if p, err := a.Presence(t.Context(), Query{Topics: []string{"x"}}); fmt.Sprint(p, err) != "{[{x 3}] 4 3} <nil>" {
 		t.Errorf("with one that is mute: %v, %v", p, err)
 	}
-	stopNATS(server)
+	natstest.Stop(server)
 	eventually(t, "a knows", func() bool { return a.Ready() != nil })
 	if p, err := a.Presence(t.Context(), Query{Topics: []string{"x"}}); fmt.Sprint(p.Topics, p.Answered, err) != "[{x 1}] 1 <nil>" {
 		t.Errorf("without NATS: %v, %v", p, err)
@@ -71,7 +73,7 @@ func TestPresence(t *testing.T) {
 
 // Requests, answers and announcements that are wrong change nothing.
 func TestPresenceOfOthers(t *testing.T) {
-	server := runNATS(t)
+	server := natstest.Run(t)
 	a, b := newNode(t, Config{URLs: []string{server.ClientURL()}}, "x"), newNode(t, Config{URLs: []string{server.ClientURL()}})
 	met(t, a, b)
 	nc, err := nats.Connect(server.ClientURL())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -56,37 +55,6 @@ func natsProcess(t *testing.T, port int) (kill func()) {
 	})
 	t.Cleanup(kill)
 	return kill
-}
-
-// runNATS starts a nats-server, by default on a free port and for everybody.
-func runNATS(t *testing.T, change ...func(*natsserver.Options)) *natsserver.Server {
-	t.Helper()
-	options := &natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoLog: true, NoSigs: true}
-	for _, c := range change {
-		c(options)
-	}
-	s, err := natsserver.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { stopNATS(s) })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server does not come up")
-	}
-	return s
-}
-
-func stopNATS(s *natsserver.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
-}
-
-// portOf is the port of a nats-server, which another can listen on later.
-func portOf(s *natsserver.Server) int { return s.Addr().(*net.TCPAddr).Port }
-
-func onPort(port int) func(*natsserver.Options) {
-	return func(o *natsserver.Options) { o.Port = port }
 }
 
 // log keeps what is logged.

@@ -6,39 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
-
 	"roost/conn/cluster"
 	"roost/conn/conntest"
+	"roost/conn/conntest/natstest"
 	"roost/conn/frame"
 	"roost/conn/hub"
 	"roost/conn/server"
 )
-
-// runNATS starts a nats-server for everybody; port -1 is a free one.
-func runNATS(t *testing.T, port int) *natsserver.Server {
-	t.Helper()
-	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { stopNATS(s) })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server does not come up")
-	}
-	return s
-}
-
-func stopNATS(s *natsserver.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
-}
 
 // subscribed waits until a server knows n others and has so many topics in NATS.
 func subscribed(t *testing.T, srv *server.Server, nodes, topics int) {
@@ -51,7 +29,7 @@ func subscribed(t *testing.T, srv *server.Server, nodes, topics int) {
 
 // Clients of two servers share their topics, and messages go on within each while NATS is away.
 func TestCluster(t *testing.T) {
-	nats := runNATS(t, -1)
+	nats := natstest.Run(t)
 	config := &cluster.Config{URLs: []string{nats.ClientURL()}}
 	one, addrOne := start(t, server.Config{Handler: server.Chat(), Cluster: config})
 	two, addrTwo := start(t, server.Config{Handler: server.Chat(), Cluster: config})
@@ -81,14 +59,14 @@ func TestCluster(t *testing.T) {
 		t.Errorf("ready: %v, settings %+v", one.Ready(), one.Settings().Cluster)
 	}
 
-	port := nats.Addr().(*net.TCPAddr).Port
-	stopNATS(nats)
+	port := natstest.Port(nats)
+	natstest.Stop(nats)
 	for _, srv := range []*server.Server{one, two} {
 		eventually(t, "the server knows", func() bool { return errors.Is(srv.Ready(), cluster.ErrNotConnected) })
 	}
 	a.Text("meanwhile")
 	a.ExpectText("meanwhile")
-	runNATS(t, port)
+	natstest.Run(t, natstest.On(port))
 	b.ExpectText("meanwhile")
 	subscribed(t, one, 1, 4)
 
