@@ -124,6 +124,9 @@ func (b *Bus) Ready() error {
 	return nil
 }
 
+// slowestBye is how long NATS may take to let the others know that this node stops.
+const slowestBye = 500 * time.Millisecond
+
 // Attempts to connect are so far apart, each with jitter, and twice as far after each.
 const (
 	firstAgain = 100 * time.Millisecond
@@ -198,6 +201,9 @@ func (b *Bus) Close(ctx context.Context) {
 			return
 		}
 		b.settle(ctx)
+		if s := b.session.Load(); s != nil && ctx.Err() == nil && s.announce(announcement{Bye: true}) == nil {
+			_ = s.nc.FlushTimeout(slowestBye) // else the others find out by themselves
+		}
 		if lost := b.out.close(); lost > 0 {
 			b.counters.lost[LossStopped].Add(lost)
 			b.config.Log.Warn("messages for other nodes are lost: NATS did not take them before the stop", "messages", lost)

@@ -244,6 +244,7 @@ func TestClose(t *testing.T) {
 		a.Publish([]string{"x"}, text("hello"), "")
 	}
 	a.Close(t.Context())
+	eventually(t, "it is known that a has gone", func() bool { return b.Stats().Nodes == 0 })
 	eventually(t, "all has arrived", func() bool { return len(b.received()) == n })
 	a.Publish([]string{"x"}, text("late"), "")
 	if s := a.Stats(); s.Lost[LossStopped] != 1 || s.Connected {

@@ -19,8 +19,10 @@ const (
 // announcement is what a node says on the subject for it.
 type announcement struct {
 	Node string `json:"node"`
-	// Hello asks the others to announce themselves at once: this one has just come.
+	// Hello asks the others to announce themselves soon: this one has just come.
 	Hello bool `json:"hello,omitempty"`
+	// Bye says that the node stops.
+	Bye bool `json:"bye,omitempty"`
 }
 
 func parseAnnouncement(b []byte) (a announcement, ok bool) {
@@ -37,10 +39,20 @@ type nodes struct {
 	all     chan struct{}       // closed when none of them is left
 }
 
-// heard notes that node is there.
-func (n *nodes) heard(node string, now time.Time) {
+// heard notes what a node has said.
+func (n *nodes) heard(a announcement, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	node := a.Node
+	if _, waiting := n.awaited[node]; waiting {
+		if delete(n.awaited, node); len(n.awaited) == 0 {
+			close(n.all)
+		}
+	}
+	if a.Bye {
+		delete(n.seen, node)
+		return
+	}
 	if _, known := n.seen[node]; !known {
 		n.expire(now)
 		if len(n.seen) == mostNodes {
@@ -51,11 +63,6 @@ func (n *nodes) heard(node string, now time.Time) {
 		n.seen = map[string]time.Time{}
 	}
 	n.seen[node], n.latest = now, now
-	if _, waiting := n.awaited[node]; waiting {
-		if delete(n.awaited, node); len(n.awaited) == 0 {
-			close(n.all)
-		}
-	}
 }
 
 // expire forgets who has been silent at that time. The caller holds mu.

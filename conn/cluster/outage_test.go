@@ -8,6 +8,7 @@ import (
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"roost/conn/conntest/natstest"
 )
@@ -202,6 +203,30 @@ func TestOneNodeIsCutOff(t *testing.T) {
 	if s := nodes[0].Stats(); s.Connects != 1 {
 		t.Errorf("another node has connected %d times", s.Connects)
 	}
+}
+
+// A node that does not come back after an outage is not waited for without end.
+func TestOneNodeStaysAway(t *testing.T) {
+	server := natstest.Run(t)
+	config := Config{URLs: []string{server.ClientURL()}}
+	a, b := newNode(t, config), newNode(t, config, "x")
+	met(t, a, b)
+	nc, err := nats.Connect(server.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.Publish("roost.roost.node", []byte(`{"node":"gone"}`)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is known", func() bool { return a.Stats().Nodes == 2 })
+	again := natstest.On(natstest.Port(server))
+	natstest.Stop(server)
+	eventually(t, "a knows", func() bool { return a.Ready() != nil })
+	a.Publish([]string{"x"}, text("hello"), "")
+	natstest.Run(t, again)
+	eventually(t, "it arrives", func() bool { return len(b.received()) == 1 })
+	eventually(t, "the one that has gone is forgotten", func() bool { return a.Stats().Nodes == 1 })
 }
 
 // cutOff has NATS end the connection of a node.

@@ -209,10 +209,9 @@ func (s *session) answer() {
 			if m.Subject == b.subjects.presence {
 				s.reply(m)
 			} else if a, ok := parseAnnouncement(m.Data); ok && a.Node != b.name {
-				b.nodes.heard(a.Node, time.Now())
-				// Before introduce is done, others must not believe that this node gets everything.
-				if a.Hello && b.session.Load() == s {
-					_ = s.announce(false) // fails when the connection has ended
+				b.nodes.heard(a, time.Now())
+				if a.Hello {
+					s.greeted.Store(true)
 				}
 			}
 		}
@@ -230,9 +229,10 @@ func (s *session) reply(m *nats.Msg) {
 	_ = s.nc.Publish(m.Reply, body) // whoever asks does not wait for long
 }
 
-// announce says that this node is there; with hello, that the others should say so too.
-func (s *session) announce(hello bool) error {
-	body, err := json.Marshal(announcement{Node: s.bus.name, Hello: hello})
+// announce tells the others of this node.
+func (s *session) announce(a announcement) error {
+	a.Node = s.bus.name
+	body, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,6 +44,7 @@ type session struct {
 	taken   chan struct{}  // holds one when something was taken out of it
 	control chan *nats.Msg // announcements and requests
 
+	greeted    atomic.Bool // somebody has just come and wants to know who is there
 	complained atomic.Bool
 }
 
@@ -118,7 +121,7 @@ func (s *session) run() error {
 	b.counters.connected.Store(false)
 	b.session.Store(nil)
 	if err == nil {
-		err = s.nc.LastError()
+		err = cmp.Or(s.nc.LastError(), io.EOF)
 	}
 	s.cancel()
 	s.nc.Close()
@@ -140,7 +143,7 @@ func (s *session) introduce() error {
 	if err := s.nc.FlushTimeout(slowestStart); err != nil {
 		return fmt.Errorf("subscribing: %w", err)
 	}
-	return s.announce(true)
+	return s.announce(announcement{Hello: true})
 }
 
 // subscribe follows the interest of this node.
@@ -298,7 +301,8 @@ func (s *session) publish(topics []string, data []byte) error {
 	return nil
 }
 
-// attend asks NATS whether it has what was sent, and tells the others that this node is there.
+// attend asks NATS whether it has what was sent, and tells the others that this node is there. To those who
+// have just come it does so within confirmEvery and once for all: after a restart of NATS everybody has.
 func (s *session) attend() {
 	ticker := time.NewTicker(confirmEvery)
 	defer ticker.Stop()
@@ -308,13 +312,18 @@ func (s *session) attend() {
 		case <-s.ctx.Done():
 			return
 		case <-s.bus.hurry:
+			s.confirm()
+			continue
 		case <-ticker.C:
+			s.confirm()
 		}
-		s.confirm()
-		if now := time.Now(); now.Sub(announced) >= announceEvery {
-			announced = now
+		due := time.Since(announced) >= announceEvery
+		if due {
+			announced = time.Now()
 			s.bus.out.release()
-			_ = s.announce(false) // fails when the connection has ended
+		}
+		if s.greeted.Swap(false) || due {
+			_ = s.announce(announcement{}) // fails when the connection has ended
 		}
 	}
 }
