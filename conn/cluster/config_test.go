@@ -112,8 +112,8 @@ func credentials(t *testing.T) (file string, trust func(*natsserver.Options)) {
 			t.Fatal(err)
 		}
 	}
-	key := func(make func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
-		pair, err := make()
+	key := func(create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
+		pair, err := create()
 		must(err)
 		public, err := pair.PublicKey()
 		must(err)
@@ -156,6 +156,7 @@ type authority struct {
 }
 
 func newAuthority(t *testing.T) *authority {
+	t.Helper()
 	a := &authority{t: t, dir: t.TempDir()}
 	a.cert, a.key = a.issue("ca", nil)
 	return a

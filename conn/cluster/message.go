@@ -90,7 +90,7 @@ type received struct {
 func parse(b []byte, topic string) (m received, err error) {
 	r := reader{rest: b}
 	head := r.take(2)
-	if head == nil || head[0] != version || head[1]&^(allFlags|opcodeMask) != 0 {
+	if len(head) < 2 || head[0] != version || head[1]&^(allFlags|opcodeMask) != 0 {
 		return m, errMalformed
 	}
 	if head[1]&flagNode != 0 {

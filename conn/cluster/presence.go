@@ -161,7 +161,7 @@ func (s *session) ask(ctx context.Context, q Query, expected int, tell func(repl
 		return
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails when the connection has ended
-	body, _ := json.Marshal(request{Topics: q.Topics, Prefix: q.Prefix, Limit: q.Limit})
+	body, _ := json.Marshal(request(q))
 	if s.nc.PublishRequest(b.subjects.presence, subject, body) != nil {
 		return
 	}

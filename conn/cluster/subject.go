@@ -16,8 +16,8 @@ const maxTopic = 128
 // validTopic reports whether topic may be one: those of the hub are, those that come from NATS
 // may be anything.
 func validTopic(topic string) bool {
-	for i := range len(topic) {
-		if c := topic[i]; !alphanumeric(c) && !strings.Contains("-._~:/@", topic[i:i+1]) {
+	for _, c := range []byte(topic) {
+		if !alphanumeric(c) && strings.IndexByte("-._~:/@", c) < 0 {
 			return false
 		}
 	}
