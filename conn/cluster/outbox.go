@@ -55,7 +55,8 @@ func (o *outbox) handed(seq uint64) (much bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.done = seq
-	return o.confirmed < seq && (o.bytes > o.maxBytes/4 || o.len() > mostItems/4)
+	filled := o.bytes > o.maxBytes/4 || o.len() > mostItems/4
+	return filled && seq > o.confirmed+uint64(o.len()/2)
 }
 
 // forget takes out a message that cannot be sent. It locks.

@@ -64,7 +64,9 @@ type reply struct {
 func Count(local Local, q Query) []TopicCount {
 	counts := []TopicCount{}
 	if len(q.Topics) > 0 {
-		for _, topic := range q.Topics {
+		names := slices.Clone(q.Topics)
+		slices.Sort(names)
+		for _, topic := range slices.Compact(names) {
 			counts = append(counts, TopicCount{topic, local.Members(topic)})
 		}
 		return most(counts, MaxTopics)

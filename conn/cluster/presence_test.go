@@ -29,7 +29,7 @@ func TestPresence(t *testing.T) {
 		q    Query
 		want string
 	}{
-		{a, Query{Topics: []string{"news.en", "x", "none"}}, "[{news.en 5} {x 3} {none 0}] 3 3"},
+		{a, Query{Topics: []string{"news.en", "x", "none", "x"}}, "[{news.en 5} {x 3} {none 0}] 3 3"},
 		{b, Query{Topics: []string{"news.en"}}, "[{news.en 5}] 3 3"},
 		{b, Query{Prefix: "news.", Limit: 20}, "[{news.en 5} {news.de 1}] 3 3"},
 		{c, Query{Limit: 2}, "[{news.en 5} {only-a-00 3}] 3 3"},
