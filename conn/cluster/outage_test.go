@@ -229,6 +229,41 @@ func TestOneNodeStaysAway(t *testing.T) {
 	eventually(t, "the one that has gone is forgotten", func() bool { return a.Stats().Nodes == 1 })
 }
 
+// One of two servers of a NATS goes away: its node goes on with the other one, and what it publishes arrives.
+func TestNATSFailsOver(t *testing.T) {
+	routed := func(o *natsserver.Options) {
+		o.Cluster = natsserver.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoAdvertise: true}
+	}
+	later := natstest.Run(t)
+	port, url := natstest.Port(later), later.ClientURL()
+	natstest.Stop(later)
+	first := natstest.Run(t, routed)
+	moves := newNode(t, Config{URLs: []string{first.ClientURL(), url}}, "x")
+	eventually(t, "it is connected to the first", func() bool { return moves.Ready() == nil })
+	second := natstest.Run(t, routed, natstest.On(port), func(o *natsserver.Options) {
+		o.Routes = natsserver.RoutesFromStr(fmt.Sprintf("nats://127.0.0.1:%d", first.ClusterAddr().Port))
+	})
+	eventually(t, "the servers are one NATS", func() bool { return first.NumRoutes() > 0 && second.NumRoutes() > 0 })
+	stays := newNode(t, Config{URLs: []string{second.ClientURL()}}, "x")
+	nodes := []*node{stays, moves}
+	met(t, nodes...)
+	l := newLoad(nodes, "")
+	eventually(t, "messages flow", func() bool { return len(stays.received()) > 1000 && len(moves.received()) > 1000 })
+	natstest.Stop(first)
+	eventually(t, "it has moved", func() bool { s := moves.Stats(); return s.Connected && s.Connects > 1 })
+	before := len(moves.received())
+	eventually(t, "messages flow", func() bool { return len(moves.received()) > before+1000 })
+	l.end()
+	l.lasts(t, nodes)
+	if missing := l.judge(t, nodes, 0); missing != 0 {
+		t.Errorf("%d messages of the node that moved are missing", missing)
+	}
+	l.inOrder(t, nodes, 1)
+	if stays.Stats().Connects != 1 {
+		t.Error("the other node has moved too")
+	}
+}
+
 // cutOff has NATS end the connection of a node.
 func cutOff(t *testing.T, server *natsserver.Server, name string) {
 	t.Helper()
