@@ -151,7 +151,7 @@ func (b *Bus) run(ctx context.Context) {
 				b.config.Log.Warn("the connection to NATS has ended; delivery on this node goes on", "err", err)
 			}
 		} else if text := err.Error(); text != complaint && ctx.Err() == nil {
-			b.config.Log.Warn("cannot connect to NATS; trying again and again", "servers", b.config.servers(), "err", err, "remedy", remedy(err))
+			b.config.Log.Warn("cannot connect to NATS; trying again and again", "servers", b.config.servers(), "err", err, "remedy", b.config.remedy(err))
 			complaint = text
 		}
 		select {
@@ -233,26 +233,4 @@ func (b *Bus) hasten() {
 	case b.hurry <- struct{}{}:
 	default:
 	}
-}
-
-// generations is the last number of each node. It forgets half when there are very many.
-type generations struct{ young, old map[id]uint64 }
-
-// mostGenerations is the size at which the young become the old.
-const mostGenerations = 4096
-
-// fresh reports whether seq is larger than any before of that node, and notes it.
-func (g *generations) fresh(from id, seq uint64) bool {
-	last, ok := g.young[from]
-	if !ok {
-		last = g.old[from]
-	}
-	if seq <= last {
-		return false
-	}
-	if !ok && len(g.young) >= mostGenerations || g.young == nil {
-		g.young, g.old = map[id]uint64{}, g.young
-	}
-	g.young[from] = seq
-	return true
 }

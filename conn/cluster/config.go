@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nkeys"
@@ -148,4 +149,9 @@ func (c Config) servers() string {
 		all = append(all, u.String())
 	}
 	return strings.Join(all, ",")
+}
+
+// tls reports whether the connection is to be TLS.
+func (c *Config) tls() bool {
+	return c.CA != "" || c.Cert != "" || slices.ContainsFunc(c.URLs, func(u string) bool { return strings.HasPrefix(u, "tls://") })
 }

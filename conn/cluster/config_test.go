@@ -89,6 +89,22 @@ func TestPassword(t *testing.T) {
 	refused(t, Config{URLs: []string{"nats://" + address}}, "NATS refuses this node")
 }
 
+// A token stands where the name of a user would.
+func TestToken(t *testing.T) {
+	server := natstest.Run(t, func(o *natsserver.Options) { o.Authorization = "secretpassword" })
+	n := newNode(t, Config{URLs: []string{"nats://secretpassword@" + server.Addr().String()}})
+	met(t, n)
+	if log := n.log.String(); strings.Contains(log, "secretpassword") {
+		t.Errorf("log:\n%s", log)
+	}
+	refused(t, Config{URLs: []string{"nats://wrong@" + server.Addr().String()}}, "NATS refuses this node")
+	natstest.Stop(server)
+	eventually(t, "it is logged", func() bool { return strings.Contains(n.log.String(), "cannot connect") })
+	if log := n.log.String(); strings.Contains(log, "secretpassword") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
 // A user that may not do everything is told what is missing.
 func TestPermissions(t *testing.T) {
 	server := natstest.Run(t, func(o *natsserver.Options) {

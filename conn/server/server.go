@@ -224,7 +224,7 @@ func (s *Server) fail(err error) {
 }
 
 // Settings is the configuration in force, with defaults filled in. Handler, HTTP,
-// Log, Inherited and functions are left out.
+// Log, Inherited, Cluster and functions are left out.
 func (s *Server) Settings() Config {
 	c := s.config
 	c.Limits = *s.limits.Load()
