@@ -8,10 +8,13 @@ import (
 )
 
 const (
-	// announceEvery is how often a node says that it is there.
-	announceEvery = time.Second
-	// nodeExpires is how long it counts after that.
-	nodeExpires = 5 * time.Second
+	// announceLeast is how often a node says at most that it is there, and announceEach how much
+	// longer it waits for each other node: what all of them hear would grow with the square of their
+	// number otherwise. So a node hears 40 a second at most.
+	announceLeast = time.Second
+	announceEach  = 25 * time.Millisecond
+	// missedMost is how many announcements of a node may be missing until it does not count.
+	missedMost = 5
 	// mostNodes bounds how many are remembered. Further ones do not count.
 	mostNodes = 4096
 )
@@ -65,9 +68,22 @@ func (n *nodes) heard(a announcement, now time.Time) {
 	n.seen[node], n.latest = now, now
 }
 
+// everyLocked is how often each node announces itself, when all know of as many.
+func (n *nodes) everyLocked() time.Duration {
+	return max(announceLeast, time.Duration(len(n.seen))*announceEach)
+}
+
+// every is how long to wait between two announcements.
+func (n *nodes) every() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.everyLocked()
+}
+
 // expire forgets who has been silent at that time. The caller holds mu.
 func (n *nodes) expire(at time.Time) {
-	maps.DeleteFunc(n.seen, func(_ string, seen time.Time) bool { return at.Sub(seen) > nodeExpires })
+	most := missedMost * n.everyLocked()
+	maps.DeleteFunc(n.seen, func(_ string, seen time.Time) bool { return at.Sub(seen) > most })
 }
 
 // begin starts a connection. The returned channel is closed when all are there again that were
@@ -90,9 +106,9 @@ func (n *nodes) begin() <-chan struct{} {
 func (n *nodes) known() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	count, now := 0, time.Now()
+	count, now, most := 0, time.Now(), missedMost*n.everyLocked()
 	for _, seen := range n.seen { // none is forgotten: begin wants those of before
-		if now.Sub(seen) <= nodeExpires {
+		if now.Sub(seen) <= most {
 			count++
 		}
 	}

@@ -10,6 +10,8 @@ import (
 const (
 	// confirmEvery is how often NATS is asked whether it has what was sent.
 	confirmEvery = 250 * time.Millisecond
+	// keptFor is how long NATS must have had what is let go of.
+	keptFor = time.Second
 	// awaitOthers is how long those who were known before a connection may take to come
 	// back, before what waits is sent without them. It covers lastAgain.
 	awaitOthers = 3 * time.Second
@@ -90,7 +92,8 @@ func (s *session) publish(topics []string, data []byte) error {
 func (s *session) attend() {
 	ticker := time.NewTicker(confirmEvery)
 	defer ticker.Stop()
-	announced := time.Now()
+	released := time.Now()
+	announced := released
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -101,12 +104,13 @@ func (s *session) attend() {
 		case <-ticker.C:
 			s.confirm()
 		}
-		due := time.Since(announced) >= announceEvery
-		if due {
-			announced = time.Now()
+		now := time.Now()
+		if now.Sub(released) >= keptFor {
+			released = now
 			s.bus.out.release()
 		}
-		if s.greeted.Swap(false) || due {
+		if s.greeted.Swap(false) || now.Sub(announced) >= s.bus.nodes.every() {
+			announced = now
 			_ = s.announce(announcement{}) // fails when the connection has ended
 		}
 	}
