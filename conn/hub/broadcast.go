@@ -114,15 +114,30 @@ func (h *Hub) publishNow(m *Message, to []*topic, members int) (Published, error
 	return Published{h.publish(m, to), members}, nil
 }
 
+// TryPublish is Publish for those who are no handler and can come again: it returns
+// [ErrBusy] where PublishWait would wait. That is not counted in Stats.
+func (h *Hub) TryPublish(m Message) (Published, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.sealed:
+		return Published{}, ErrClosed
+	case h.full(&m):
+		return Published{}, ErrBusy
+	}
+	to, members := h.audience(m.Topics)
+	return Published{h.publish(&m, to), members}, nil
+}
+
 // PublishWait is Publish, but first waits for room until ctx ends. It must not be called
 // from a Handler that may not block.
 func (h *Hub) PublishWait(ctx context.Context, m Message) (Published, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.congested.Load() && !h.sealed {
+	if h.full(&m) && !h.sealed {
 		stop := context.AfterFunc(ctx, h.wakeAll)
 		defer stop()
-		for h.congested.Load() && !h.sealed {
+		for h.full(&m) && !h.sealed {
 			if err := ctx.Err(); err != nil {
 				return Published{}, err
 			}
@@ -134,6 +149,21 @@ func (h *Hub) PublishWait(ctx context.Context, m Message) (Published, error) {
 	}
 	to, members := h.audience(m.Topics)
 	return Published{h.publish(&m, to), members}, nil
+}
+
+// full reports whether m must wait, because it would take room that Publish has promised
+// to handlers: only a message that is larger than the whole bound of a FIFO does so, alone.
+// The caller holds mu.
+func (h *Hub) full(m *Message) bool {
+	if h.congested.Load() {
+		return true
+	}
+	for _, s := range h.shards {
+		if s.fifo.frames > 0 && s.fifo.bytes+len(m.Frame.Bytes()) > h.config.QueueBytes {
+			return true
+		}
+	}
+	return false
 }
 
 // Admit reports whether a message of c may be handled now. If not, c is held

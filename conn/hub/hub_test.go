@@ -223,6 +223,83 @@ func TestBroadcastWaitGivesUp(t *testing.T) {
 	}
 }
 
+// Who can come again, or waits, leaves the slack to handlers: whatever others publish, one
+// message of each handler that is running finds room.
+func TestSlackIsForHandlers(t *testing.T) {
+	const handlers, long = 3, 50
+	h := newHub(t, Config{Shards: 1, QueueFrames: 8, QueueBytes: 100, SlackFrames: handlers, SlackBytes: handlers * (long + 2)})
+	message := func(n int) Message { return Message{Frame: frame.Prepare(frame.Binary, make([]byte, n-2))} }
+	for _, c := range []struct {
+		before []int // bytes of the frames that wait already
+		size   int
+		err    error
+	}{
+		{nil, 60, nil}, {nil, 100, nil}, {nil, 120, nil}, // a longer one goes alone
+		{[]int{40}, 60, nil}, {[]int{40}, 61, ErrBusy}, {[]int{40, 20}, 40, nil}, {[]int{40, 20}, 41, ErrBusy},
+		{[]int{100}, 2, ErrBusy}, {[]int{2, 2, 2, 2, 2, 2, 2}, 2, nil}, {[]int{2, 2, 2, 2, 2, 2, 2, 2}, 2, ErrBusy},
+	} {
+		h.mu.Lock() // and the broadcaster takes nothing
+		for _, n := range c.before {
+			m := message(n)
+			h.publish(&m, h.topics.everyone.alone)
+		}
+		m := message(c.size)
+		full := h.full(&m)
+		if !full {
+			h.publish(&m, h.topics.everyone.alone)
+		}
+		if full != (c.err != nil) {
+			t.Errorf("%v, then %d: full is %v", c.before, c.size, full)
+		}
+		// All handlers have been admitted just before.
+		for i := range handlers {
+			if f := &h.shards[0].fifo; c.size <= 100 && f.over(h.config.QueueFrames+h.config.SlackFrames, h.config.QueueBytes+h.config.SlackBytes) {
+				t.Errorf("%v, then %d: no room for handler %d", c.before, c.size, i)
+			}
+			last := message(long + 2)
+			h.publish(&last, h.topics.everyone.alone)
+		}
+		h.mu.Unlock()
+		if err := h.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TryPublish refuses where PublishWait waits, and both go on when there is room.
+func TestTryPublish(t *testing.T) {
+	h := newHub(t, Config{Shards: 1})
+	m := Message{Frame: frame.Prepare(frame.Text, []byte("x"))}
+	if got, err := h.TryPublish(m); err != nil || got.Seq != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := h.Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.congested.Store(true) // nothing waits, so no broadcaster will end it
+	h.mu.Unlock()
+	if _, err := h.TryPublish(m); !errors.Is(err, ErrBusy) {
+		t.Errorf("congested: %v", err)
+	}
+	if _, err := h.Publish(m); err != nil { // a handler's
+		t.Errorf("the slack: %v", err)
+	}
+	if err := h.Drain(context.Background()); err != nil { // and with it the congestion has ended
+		t.Fatal(err)
+	}
+	if got, err := h.TryPublish(m); err != nil || got.Seq != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if st := h.Stats(); st.Refused != 0 {
+		t.Errorf("%d are counted as refused", st.Refused)
+	}
+	h.Seal()
+	if _, err := h.TryPublish(m); !errors.Is(err, ErrClosed) {
+		t.Errorf("sealed: %v", err)
+	}
+}
+
 func TestConfigFaults(t *testing.T) {
 	if _, err := New(Config{Shards: -1, QueueBytes: -1}); err == nil {
 		t.Error("no error")
