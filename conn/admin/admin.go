@@ -29,9 +29,13 @@ type Listener struct {
 	history  *history
 	http     *http.Server
 	csrf     *http.CrossOriginProtection
-	looking  chan struct{} // holds one while somebody walks over the connections
+	looking  chan struct{}      // holds one while somebody walks over the connections
+	end      context.CancelFunc // of the context of every request
 
-	token atomic.Pointer[string]
+	publishing *publishing
+
+	token        atomic.Pointer[string]
+	publishToken atomic.Pointer[string]
 
 	mu     sync.Mutex
 	addr   net.Addr // guarded by mu; nil before Start
@@ -66,12 +70,18 @@ func New(config Config) (*Listener, error) {
 		config:  config.withDefaults(),
 		csrf:    http.NewCrossOriginProtection(),
 		looking: make(chan struct{}, 1),
+
+		publishing: newPublishing(config.PublishWindow),
 	}
 	l.token.Store(&config.Token)
+	l.publishToken.Store(&config.PublishToken)
 	l.process = newProcess()
 	l.history = newHistory(l)
 	l.registry = l.newRegistry()
+	ctx, end := context.WithCancel(context.Background())
+	l.end = end
 	l.http = &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: slowestHead,
 		ReadTimeout:       slowestAnswer,
 		IdleTimeout:       idleConn,
@@ -162,6 +172,15 @@ func (l *Listener) SetToken(token string) error {
 	return nil
 }
 
+// SetPublishToken replaces the publish token from the next request on, as SetToken does.
+func (l *Listener) SetPublishToken(token string) error {
+	if err := CheckPublishToken(token); err != nil {
+		return err
+	}
+	l.publishToken.Store(&token)
+	return nil
+}
+
 // Close ends the listener, its dashboards and what is being answered, for which it
 // waits a moment. It may be called twice, and without Start.
 func (l *Listener) Close() error {
@@ -169,6 +188,7 @@ func (l *Listener) Close() error {
 	l.closed = true
 	l.mu.Unlock()
 	l.history.close()
+	l.end()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := l.http.Shutdown(ctx); err != nil {

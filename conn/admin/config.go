@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"roost/conn/machine"
 	"roost/conn/server"
@@ -30,6 +31,16 @@ type Config struct {
 	// password of HTTP Basic: browsers can do only that. At least [MinToken] characters;
 	// "" means that everybody may ask who can reach Addr.
 	Token string
+	// PublishToken is what lets a client publish, and nothing else: Token lets it, too. At
+	// least [MinToken] characters; "" leaves publishing to whoever may ask for everything.
+	PublishToken string
+	// PublishMax is the longest message that may be published, in bytes, and the longest line
+	// of a batch. 0 means that only the bytes that may wait to be broadcast bound it
+	// (server.Config.BroadcastQueueBytes), which they do in any case.
+	PublishMax int64
+	// PublishWindow is for how long an Idempotency-Key is remembered. 0 means that such
+	// keys are ignored.
+	PublishWindow time.Duration
 	// Version is what roost_info and the dashboard show. "" takes the one that the Go
 	// command has put into the binary.
 	Version string
@@ -62,7 +73,29 @@ func (c Config) Validate() error {
 	if err := CheckAddr(c.Addr); err != nil {
 		errs = append(errs, fmt.Errorf("admin listener: %w", err))
 	}
-	return errors.Join(append(errs, CheckToken(c.Addr, c.Token))...)
+	if c.PublishMax < 0 {
+		errs = append(errs, fmt.Errorf("longest message to publish: %d is out of range; want 0 or more bytes", c.PublishMax))
+	}
+	if err := CheckPublishWindow(c.PublishWindow); err != nil {
+		errs = append(errs, fmt.Errorf("window of idempotency keys: %w", err))
+	}
+	return errors.Join(append(errs, CheckToken(c.Addr, c.Token), CheckPublishToken(c.PublishToken))...)
+}
+
+// CheckPublishToken says whether token will do for publishing.
+func CheckPublishToken(token string) error {
+	if token != "" && len(token) < MinToken {
+		return ErrTokenShort
+	}
+	return nil
+}
+
+// CheckPublishWindow says whether an Idempotency-Key may be remembered for so long.
+func CheckPublishWindow(window time.Duration) error {
+	if window != 0 && (window < time.Second || window > 24*time.Hour) {
+		return fmt.Errorf("%v is out of range; want 0, or 1s to 24h", window)
+	}
+	return nil
 }
 
 // CheckAddr says what is wrong with an address to listen on.

@@ -18,8 +18,8 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
-// mostBody bounds what a request may have behind its head, in bytes. Only pprof/symbol needs
-// any, but whoever looks for a parameter reads a form as well, and keeps 32 MB of it.
+// mostBody bounds what a request may have behind its head, in bytes, unless it publishes. Only
+// pprof/symbol needs any, but whoever looks for a parameter reads a form as well, and keeps 32 MB of it.
 const mostBody = 64 << 10
 
 // guard lets in who may ask, and sets what every answer carries.
@@ -30,12 +30,17 @@ func (l *Listener) guard(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+		if !isPublish(r) { // else it has bounds of its own
+			r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(slowestAnswer)) // HTTP/1 can
 		if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 			if status, why := l.refuse(r); status != 0 {
 				if status == http.StatusUnauthorized {
 					h.Set("WWW-Authenticate", `Basic realm="roost", charset="UTF-8"`)
+				}
+				if isPublish(r) {
+					l.publishing.count(resultUnauthorized)
 				}
 				text(w, status, why)
 				return
@@ -47,17 +52,33 @@ func (l *Listener) guard(next http.Handler) http.Handler {
 
 // refuse returns the status to refuse r with, and 0 if it may pass.
 func (l *Listener) refuse(r *http.Request) (status int, why string) {
-	token := *l.token.Load()
+	tokens, missing := l.tokensFor(r)
 	switch {
-	case token == "" && !loopback(hostname(r.Host)):
+	case len(tokens) == 0 && !loopback(hostname(r.Host)):
 		// The name is the attacker's own, made to point here (DNS rebinding).
 		return http.StatusForbidden, "this listener answers for localhost and loopback addresses only; for other names start it with --admin-token"
 	case foreign(r) || l.csrf.Check(r) != nil:
 		return http.StatusForbidden, "a page of another site sent this request"
-	case token != "" && !carries(r, token):
-		return http.StatusUnauthorized, "the admin token is missing or wrong: send 'Authorization: Bearer TOKEN', or give it as the password"
+	case len(tokens) > 0 && !carries(r, tokens):
+		return http.StatusUnauthorized, missing
 	}
 	return 0, ""
+}
+
+// tokensFor are those of which r has to bring one, and what to say if it does not. No tokens
+// mean that everybody may ask.
+func (l *Listener) tokensFor(r *http.Request) (tokens []string, missing string) {
+	missing = "the admin token is missing or wrong: send 'Authorization: Bearer TOKEN', or give it as the password"
+	if token := *l.token.Load(); token != "" {
+		tokens = append(tokens, token)
+	}
+	if !isPublish(r) {
+		return tokens, missing
+	}
+	if token := *l.publishToken.Load(); token != "" {
+		return append(tokens, token), "the publish token is missing or wrong: send 'Authorization: Bearer TOKEN', as --publish-token (or --admin-token) has it"
+	}
+	return tokens, missing
 }
 
 // hostname is a Host header without its port.
@@ -78,9 +99,9 @@ func foreign(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
-// carries reports whether r brings the token. How long that takes says nothing about
-// how much of it is right.
-func carries(r *http.Request, token string) bool {
+// carries reports whether r brings one of the tokens. How long that takes says nothing
+// about how much of it is right, nor which it is.
+func carries(r *http.Request, tokens []string) bool {
 	var given string
 	var ok bool
 	if scheme, rest, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
@@ -88,6 +109,10 @@ func carries(r *http.Request, token string) bool {
 	} else {
 		_, given, ok = r.BasicAuth()
 	}
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
-	return ok && subtle.ConstantTimeCompare(a[:], b[:]) == 1
+	a, same := sha256.Sum256([]byte(given)), 0
+	for _, token := range tokens {
+		b := sha256.Sum256([]byte(token))
+		same |= subtle.ConstantTimeCompare(a[:], b[:])
+	}
+	return ok && same == 1
 }

@@ -35,7 +35,11 @@ func start(t *testing.T, sc server.Config, options ...func(*admin.Config)) *rig 
 	if sc.Listen == nil {
 		sc.Listen = []string{"127.0.0.1:0"}
 	}
+	hook := sc.OnFanOut
 	sc.Log, sc.OnFanOut, sc.OnWait = quiet, metrics.FanOut, metrics.Wait
+	if hook != nil {
+		sc.OnFanOut = func(took time.Duration) { metrics.FanOut(took); hook(took) }
+	}
 	srv, err := server.New(sc)
 	if err == nil {
 		err = srv.Start()

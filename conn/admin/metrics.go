@@ -86,12 +86,15 @@ type snapshot struct {
 	ready    bool
 	room     float64 // bytes
 	open     int64   // descriptors
+	keys     int     // idempotency keys
+	evicted  uint64  // of these
 }
 
 func (l *Listener) snapshot() snapshot {
 	s := l.config.Server
 	n := snapshot{Stats: s.Stats(), settings: s.Settings(), process: l.process, ready: s.Ready() == nil}
 	n.open = l.process.descriptors(&n.Stats)
+	n.keys, n.evicted = l.publishing.keys.counts()
 	if room, _, err := l.config.Machine.MemoryRoom(); err == nil {
 		n.room = float64(room)
 	}
@@ -137,6 +140,8 @@ var numbers = []number{
 	{"roost_broadcasts_total", counter, "Messages that were published, to whatever topics.", func(n *snapshot) float64 { return float64(n.Hub.Published) }},
 	{"roost_deliveries_total", counter, "Published frames taken by a connection, once for each.", func(n *snapshot) float64 { return float64(n.Hub.Delivered) }},
 
+	{"roost_publish_keys", gauge, "Idempotency keys that are remembered (--publish-window).", func(n *snapshot) float64 { return float64(n.keys) }},
+	{"roost_publish_keys_evicted_total", counter, "Idempotency keys that were forgotten before their time, because there were too many.", func(n *snapshot) float64 { return float64(n.evicted) }},
 	{"roost_broadcast_queue_frames", gauge, "Frames in the longest broadcast queue.", func(n *snapshot) float64 { return float64(n.Hub.Waiting) }},
 	{"roost_broadcast_queue_limit_frames", gauge, "Frames at which publishers are slowed down (--broadcast-queue-frames).", func(n *snapshot) float64 { return float64(n.settings.BroadcastQueueFrames) }},
 	{"roost_publishers_waiting", gauge, "Connections that are not read until the broadcast queues have room.", func(n *snapshot) float64 { return float64(n.Hub.Publishers) }},
@@ -206,9 +211,9 @@ var outcomes = []outcome{
 type collector struct {
 	listener *Listener
 
-	numbers                             []*prometheus.Desc // as in numbers
-	upgrades, closes, drops, lost, busy *prometheus.Desc
-	info                                prometheus.Metric
+	numbers                                        []*prometheus.Desc // as in numbers
+	upgrades, closes, drops, lost, busy, publishes *prometheus.Desc
+	info                                           prometheus.Metric
 }
 
 func (l *Listener) newRegistry() *prometheus.Registry {
@@ -216,12 +221,13 @@ func (l *Listener) newRegistry() *prometheus.Registry {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	c := &collector{
-		listener: l,
-		upgrades: desc("roost_upgrades_total", "Opening handshakes by what came of them.", "result"),
-		closes:   desc("roost_closes_total", "Connections that ended, by reason.", "reason"),
-		drops:    desc("roost_drops_total", "Frames that were not sent, by reason: slow-consumer is --slow-consumer drop, broadcast-queue-full a publisher that did not wait.", "reason"),
-		lost:     desc("roost_cluster_lost_total", "Messages between nodes that were lost, by reason: "+losses()+".", "reason"),
-		busy:     desc("roost_reactor_busy_seconds_total", "Time that a reactor was at work. Its rate is the reactor's saturation.", "reactor"),
+		listener:  l,
+		upgrades:  desc("roost_upgrades_total", "Opening handshakes by what came of them.", "result"),
+		closes:    desc("roost_closes_total", "Connections that ended, by reason.", "reason"),
+		drops:     desc("roost_drops_total", "Frames that were not sent, by reason: slow-consumer is --slow-consumer drop, broadcast-queue-full a publisher that did not wait.", "reason"),
+		lost:      desc("roost_cluster_lost_total", "Messages between nodes that were lost, by reason: "+losses()+".", "reason"),
+		busy:      desc("roost_reactor_busy_seconds_total", "Time that a reactor was at work. Its rate is the reactor's saturation.", "reactor"),
+		publishes: desc("roost_publish_requests_total", "Requests to publish, and lines of batches, by what came of them.", "result"),
 		info: prometheus.MustNewConstMetric(desc("roost_info", "Always 1.", "version", "go"), gauge, 1,
 			l.config.Version, runtime.Version()),
 	}
@@ -244,7 +250,7 @@ func losses() string {
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.closes, c.drops, c.lost, c.busy, c.info.Desc()}) {
+	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.closes, c.drops, c.lost, c.busy, c.publishes, c.info.Desc()}) {
 		ch <- d
 	}
 }
@@ -272,6 +278,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(c.drops, "broadcast-queue-full", float64(n.Hub.Refused))
 	for l := range cluster.Losses {
 		count(c.lost, l.String(), float64(n.Cluster.Lost[l]))
+	}
+	for r := range results {
+		count(c.publishes, resultNames[r], float64(c.listener.publishing.counts[r].Load()))
 	}
 	for i, busy := range n.Poller.Busy {
 		count(c.busy, strconv.Itoa(i), busy.Seconds())

@@ -27,6 +27,8 @@ import (
 //	GET /topics/{topic}              members of one
 //	GET /debug/density               what a connection takes, and how many fit
 //	GET /debug/pprof/                profiles
+//	POST /publish                    publishes a message, see README.md
+//	POST /publish/batch              publishes one for each line
 func (l *Listener) routes() http.Handler {
 	mux := http.NewServeMux()
 	for path, contentType := range map[string]string{
@@ -57,6 +59,8 @@ func (l *Listener) routes() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", timed(pprof.Trace))
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("POST /publish", l.publish)
+	mux.HandleFunc("POST /publish/batch", l.batch)
 	return mux
 }
 
