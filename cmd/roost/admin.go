@@ -18,8 +18,12 @@ import (
 
 // adminFlags are those of the admin listener.
 type adminFlags struct {
-	Admin      string `group:"Admin" default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the admin listener: dashboard, metrics, health, the slowest connections, profiles. Never a public one: those that other machines can reach need --admin-token. 'unix:/path' is a unix socket for its owner, '' switches it off. When the default is taken, or with --reuseport any, roost serves without it until it comes free."`
+	Admin      string `group:"Admin" default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the admin listener: dashboard, metrics, health, publishing, the slowest connections, profiles. Never a public one: those that other machines can reach need --admin-token. 'unix:/path' is a unix socket for its owner, '' switches it off. When the default is taken, or with --reuseport any, roost serves without it until it comes free."`
 	AdminToken string `group:"Admin" secret:"" reload:"" placeholder:"TOKEN" help:"What clients of the admin listener have to bring, as 'Authorization: Bearer TOKEN' or as the password that a browser asks for; not for /healthz and /readyz. 16 characters or more. Better set in the environment: everybody on a machine can read command lines."`
+
+	PublishToken  string   `group:"Admin" secret:"" reload:"" placeholder:"TOKEN" help:"What a client may bring in place of the admin token to publish (POST /publish), and for nothing else: for back ends. Without it, publishing asks for the admin token if there is one. 16 characters or more. Better set in the environment."`
+	PublishMax    size     `group:"Admin" default:"1MiB" placeholder:"BYTES" help:"Longest message that may be published through the admin listener, and longest line of a batch; longer ones are answered with 413. 0 means no limit but --broadcast-queue-bytes, which holds in any case."`
+	PublishWindow duration `group:"Admin" default:"5m" placeholder:"TIME" help:"For how long an Idempotency-Key is remembered, so that a message sent again is not published again. The last 65,536 keys are. 0 means that keys are ignored."`
 
 	asked bool // for an address by name
 }
@@ -33,6 +37,12 @@ func (f *adminFlags) faults() (errs []error) {
 	}
 	if err := admin.CheckToken(f.Admin, f.AdminToken); err != nil {
 		errs = append(errs, fmt.Errorf("--admin-token: %w", err))
+	}
+	if err := admin.CheckPublishToken(f.PublishToken); err != nil {
+		errs = append(errs, fmt.Errorf("--publish-token: %w", err))
+	}
+	if err := admin.CheckPublishWindow(f.PublishWindow.n); err != nil {
+		errs = append(errs, fmt.Errorf("--publish-window: %w", err))
 	}
 	return errs
 }
@@ -65,7 +75,11 @@ func (d *desk) open(f *adminFlags, patient bool, log *slog.Logger, srv *server.S
 	if d.metrics == nil {
 		return nil
 	}
-	d.Listener, err = admin.New(admin.Config{Server: srv, Metrics: d.metrics, Addr: f.Admin, Token: f.AdminToken, Version: thisBuild().Version, Log: log})
+	d.Listener, err = admin.New(admin.Config{
+		Server: srv, Metrics: d.metrics, Addr: f.Admin, Token: f.AdminToken,
+		PublishToken: f.PublishToken, PublishMax: f.PublishMax.n, PublishWindow: f.PublishWindow.n,
+		Version: thisBuild().Version, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -94,12 +108,12 @@ func (d *desk) open(f *adminFlags, patient bool, log *slog.Logger, srv *server.S
 	return nil
 }
 
-// setToken replaces the token of a listener that is not off.
-func (d *desk) setToken(token string) error {
+// setTokens replaces the tokens of a listener that is not off.
+func (d *desk) setTokens(f *adminFlags) error {
 	if d.Listener == nil {
 		return nil
 	}
-	return d.SetToken(token)
+	return errors.Join(d.SetToken(f.AdminToken), d.SetPublishToken(f.PublishToken))
 }
 
 // url is where a person on this machine opens the dashboard.

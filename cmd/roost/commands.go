@@ -18,6 +18,7 @@ type commandLine struct {
 	Doctor doctorFlags `cmd:"" help:"Check whether this machine's settings allow N connections, and say how to change those that do not."`
 
 	Config     configFlags     `cmd:"" help:"Print the settings that serve would have with the same flags, and where each is from; they can be used as a config file."`
+	Publish    publishFlags    `cmd:"" help:"Publish a message, or many, through the admin listener of a server."`
 	Health     healthFlags     `cmd:"" help:"Ask a server on this machine whether it is alive, or ready."`
 	Completion completionFlags `cmd:"" help:"Print a script that completes commands and flags in a shell."`
 	Build      versionFlags    `cmd:"" name:"version" help:"Print version, commit and Go version."`

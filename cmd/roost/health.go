@@ -45,7 +45,12 @@ func runHealth(f *healthFlags, stdout, stderr io.Writer) int {
 		ctx, cancel = context.WithTimeout(ctx, f.Timeout.n)
 	}
 	defer cancel()
-	answer, err := ask(ctx, f.dial(), f.url())
+	base, dial := reach(f.Admin)
+	path := "/healthz"
+	if f.Ready {
+		path = "/readyz"
+	}
+	answer, err := ask(ctx, dial, base+path)
 	if err != nil {
 		fmt.Fprintf(stderr, "roost: %v\n", err)
 		return exitFailure
@@ -54,22 +59,16 @@ func runHealth(f *healthFlags, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// dial is how to get there: nil for the way that the URL tells.
-func (f *healthFlags) dial() func(ctx context.Context, network, addr string) (net.Conn, error) {
-	path, ok := strings.CutPrefix(f.Admin, "unix:")
-	if !ok {
-		return nil
-	}
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}
-}
+// dialer connects to what a URL names, in its own way.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// url is the question.
-func (f *healthFlags) url() string {
-	addr := f.Admin
-	if strings.HasPrefix(addr, "unix:") {
-		addr = "localhost:80"
+// reach is the URL of an admin listener at addr, as of --admin, without a path, and how to get
+// there: nil for the way that the URL tells.
+func reach(addr string) (base string, dial dialer) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return "http://localhost", func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
 	}
 	host, port, _ := net.SplitHostPort(addr) // checked by faults
 	switch host {
@@ -78,24 +77,27 @@ func (f *healthFlags) url() string {
 	case "::":
 		host = "::1"
 	}
-	path := "/healthz"
-	if f.Ready {
-		path = "/readyz"
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+// directly is a client that asks this server only: no proxy, no other place. Its idle
+// connections are to be closed. It does not say that it closes, because net/http would not let it
+// read the answer then when that comes before the body has been sent.
+func directly(dial dialer) *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DialContext: dial},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return "http://" + net.JoinHostPort(host, port) + path
 }
 
 // ask returns the first line of a good answer. Any other answer is an error.
-func ask(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), url string) (string, error) {
+func ask(ctx context.Context, dial dialer, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", err
 	}
-	// No proxy, no second connection, no other place: only this server's own word counts.
-	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: dial},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := directly(dial)
+	defer client.CloseIdleConnections()
 	res, err := client.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("%w: is roost running, with its admin listener (--admin) at this address?", err) // names the URL

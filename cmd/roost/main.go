@@ -22,7 +22,7 @@ import (
 // Exit codes.
 const (
 	exitOK      = 0
-	exitFailure = 1 // of serve: could not start, or could not go on, or stopped before every client was told
+	exitFailure = 1 // of serve: could not start, or could not go on, or stopped before every client was told; of publish: refused
 	exitUsage   = 2
 
 	exitTooSmall = 1 // of doctor: a setting of this machine is too small
@@ -55,6 +55,8 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		return runDoctor(&line.Doctor, machine.This(), stdout, stderr)
 	case "config":
 		return runConfig(line, stdout, stderr)
+	case "publish":
+		return runPublish(&line.Publish, os.Stdin, stdout, stderr, signals)
 	case "health":
 		return runHealth(&line.Health, stdout, stderr)
 	case "completion":

@@ -202,7 +202,7 @@ func TestHelp(t *testing.T) {
 		"accept-rate", "accept-rate-per-ip", "message-rate", "max-handshakes", "max-memory", "trusted-proxies", "reactors", "workers",
 		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",
 		"read-buffer-total", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
-		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "admin", "admin-token",
+		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "admin", "admin-token", "publish-token", "publish-max", "publish-window",
 		"cluster", "cluster-name", "cluster-creds", "cluster-tls-ca", "cluster-tls-cert", "cluster-tls-key", "cluster-queue-bytes", "log-level", "log-format"} {
 		from := strings.Index(help, "--"+name+"=")
 		if from < 0 {

@@ -95,7 +95,7 @@ func (r *reloader) apply(f *flags) error {
 	if err := applyLimits(r.srv, f); err != nil {
 		return err
 	}
-	if err := r.desk.setToken(f.AdminToken); err != nil { // cannot be: it has been checked
+	if err := r.desk.setTokens(&f.adminFlags); err != nil { // cannot be: it has been checked
 		return err
 	}
 	r.level.Set(f.level())

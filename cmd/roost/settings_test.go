@@ -254,7 +254,7 @@ func TestConfigPrintsAConfigFile(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"config"}
 	special := map[string]string{"static": dir, "listen": "127.0.0.1:1,:2", "path": `/a b:"\#ü` + "\u0085", "origins": "*.example.com,{x}", "subprotocols": "null",
-		"admin": "unix:/a", "admin-token": "that must not be printed"}
+		"admin": "unix:/a", "admin-token": "that must not be printed", "publish-token": "nor must this be printed"}
 	for _, flag := range serveFlags(t) {
 		v, ok := special[flag.Name]
 		if !ok {

@@ -143,17 +143,15 @@ func (l *Listener) mostPayload() int64 {
 // payload reads the body.
 func (l *Listener) payload(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	most := l.mostPayload()
-	tooBig := &refusal{http.StatusRequestEntityTooLarge, resultTooBig,
-		"the message is too long: " + strconv.FormatInt(most, 10) + " bytes are the most (--publish-max, --broadcast-queue-bytes)"}
-	if r.ContentLength > most {
-		return nil, tooBig
-	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slowestBody)) // HTTP/1 can
+	// Also of a body that is known to be too long: net/http gives a client whose body was read
+	// beyond a bound time to read the answer, and resets others that close.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooBig
+		return nil, &refusal{http.StatusRequestEntityTooLarge, resultTooBig,
+			"the message is too long: " + strconv.FormatInt(most, 10) + " bytes are the most (--publish-max, --broadcast-queue-bytes)"}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &refusal{http.StatusRequestTimeout, resultCutOff, "the body took longer than " + slowestBody.String()}
 	case err != nil:

@@ -242,8 +242,11 @@ func TestPublishMax(t *testing.T) {
 				t.Errorf("%+v: %d: %s", c, res.StatusCode, text)
 			}
 			client.ExpectText(strings.Repeat("x", c.most))
+			if err := r.server.Hub().Drain(t.Context()); err != nil { // the other broadcasters, too
+				t.Fatal(err)
+			}
 			if res, text := r.post("/publish", "text/plain", body(c.most+1)); res.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(text, fmt.Sprintf("%d bytes are the most", c.most)) {
-				t.Errorf("%+v: one more: %d: %s", c, res.StatusCode, text)
+				t.Errorf("%+v: one more, chunked %v: %d: %s", c, chunked, res.StatusCode, text)
 			}
 		}
 		wantCounts(t, r, map[string]float64{"accepted": 2, "too-big": 2})
@@ -330,6 +333,9 @@ func TestPublishAndWait(t *testing.T) {
 		done <- fmt.Sprint(body, err)
 	}()
 	eventually(t, "published", func() bool { return r.server.Stats().Hub.Published == 3 })
+	if err := r.server.Hub().Drain(t.Context()); err != nil { // the message is with everybody
+		t.Fatal(err)
+	}
 	_ = deaf.Close()
 	body, _, _ = strings.Cut(<-done, "<nil>")
 	if a := decode(t, body); a.Closed != 1 || a.Pending != 0 {
