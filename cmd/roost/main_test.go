@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(activatedEnv) != "" {
 		os.Exit(activated())
 	}
+	if os.Getenv(commandEnv) != "" {
+		main()
+	}
 	conntest.Main(m)
 }
 

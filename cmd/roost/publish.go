@@ -257,38 +257,39 @@ func (p *publisher) payload(ctx context.Context) ([]byte, error) {
 	if p.Message != nil && *p.Message != "-" {
 		return []byte(*p.Message), nil
 	}
-	in, from, err := p.input()
+	in, err := p.input(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = in.Close() }() // nothing was written
-	type read struct {
-		text []byte
-		err  error
+	text, err := io.ReadAll(io.LimitReader(in, mostInput+1))
+	if err == nil && len(text) > mostInput {
+		err = errors.New("longer than 64 MiB is no message")
 	}
-	done := make(chan read, 1)
-	go func() {
-		text, err := io.ReadAll(io.LimitReader(in, mostInput+1))
-		if err == nil && len(text) > mostInput {
-			err = fmt.Errorf("%s: longer than 64 MiB, which is no message", from)
-		}
-		done <- read{text, err}
-	}()
-	select {
-	case r := <-done:
-		return r.text, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return text, err
 }
 
-// input is the file, or standard input.
-func (p *publisher) input() (in io.ReadCloser, name string, err error) {
-	if p.File == "" || p.File == "-" {
-		return io.NopCloser(p.stdin), "standard input", nil
+// input is the file, or standard input. What it waits for, a terminal or a pipe, may never come:
+// its end, or Close, does not wait for that, nor does the end of ctx.
+func (p *publisher) input(ctx context.Context) (io.ReadCloser, error) {
+	in := p.stdin
+	if p.File != "" && p.File != "-" {
+		f, err := os.Open(p.File)
+		if err != nil {
+			return nil, err
+		}
+		in = f
 	}
-	in, err = os.Open(p.File)
-	return in, p.File, err
+	r, w := io.Pipe()
+	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(w, in)
+		_ = w.CloseWithError(err)
+		if f, ok := in.(*os.File); ok && in != p.stdin {
+			_ = f.Close()
+		}
+	}()
+	return r, nil
 }
 
 // print writes an answer in one line for people, or as it came.

@@ -13,7 +13,7 @@ import (
 
 // batch publishes every line of the input. Answers come while it is being sent.
 func (p *publisher) batch(ctx context.Context) error {
-	in, _, err := p.input()
+	in, err := p.input(ctx)
 	if err != nil {
 		return err
 	}

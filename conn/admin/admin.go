@@ -29,6 +29,7 @@ type Listener struct {
 	history  *history
 	http     *http.Server
 	csrf     *http.CrossOriginProtection
+	places   chan struct{}      // holds one for each connection, and for the one that is to be accepted
 	looking  chan struct{}      // holds one while somebody walks over the connections
 	end      context.CancelFunc // of the context of every request
 
@@ -69,6 +70,7 @@ func New(config Config) (*Listener, error) {
 	l := &Listener{
 		config:  config.withDefaults(),
 		csrf:    http.NewCrossOriginProtection(),
+		places:  make(chan struct{}, mostConns),
 		looking: make(chan struct{}, 1),
 
 		publishing: newPublishing(config.PublishWindow),
@@ -108,7 +110,7 @@ func (l *Listener) Start() error {
 	l.history.start(time.Now())
 	l.done.Go(l.history.run)
 	l.done.Go(func() {
-		if err := l.http.Serve(&limited{Listener: nl, free: make(chan struct{}, mostConns)}); !errors.Is(err, http.ErrServerClosed) {
+		if err := l.http.Serve(&limited{Listener: nl, free: l.places}); !errors.Is(err, http.ErrServerClosed) {
 			l.config.Log.Error("the admin listener has ended", "err", err)
 		}
 	})

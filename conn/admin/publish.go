@@ -65,6 +65,9 @@ func (l *Listener) publish(w http.ResponseWriter, r *http.Request) {
 		l.batch(w, r)
 		return
 	}
+	if len(l.places)-1 > mostConns/2 { // one is for who comes next; somebody else may wait for his
+		w.Header().Set("Connection", "close")
+	}
 	f, topics, err := l.publishOne(w, r)
 	if err != nil {
 		l.refusePublish(w, err)

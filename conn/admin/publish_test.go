@@ -511,6 +511,23 @@ func TestPublishingIsBounded(t *testing.T) {
 	}
 }
 
+// Connections of publishers are kept, as long as half of the places are free.
+func TestPublishersMakeRoom(t *testing.T) {
+	r := start(t, server.Config{Handler: server.Push()})
+	for i, others := range []int{0, 30, 0} {
+		for range others {
+			other := conntest.Connect(t, r.admin.Addr())
+			other.Raw([]byte("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+			other.Response() // it has been accepted
+		}
+		c := conntest.Connect(t, r.admin.Addr())
+		c.Raw([]byte("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"))
+		if res := c.Response(); res.StatusCode != http.StatusAccepted || res.Close != (i == 2) {
+			t.Errorf("%d: %s, closed %v", i, res.Status, res.Close)
+		}
+	}
+}
+
 // Without a token of its own publishing takes the admin token, with one either.
 func TestPublishToken(t *testing.T) {
 	const own = "for publishing only"
