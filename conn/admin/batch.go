@@ -72,7 +72,7 @@ func (l *Listener) batch(w http.ResponseWriter, r *http.Request) {
 	defer stop()
 	b := &batch{
 		listener: l, ctx: r.Context(), control: c, answers: json.NewEncoder(w),
-		lines: lines{most: int(l.mostPayload())},
+		lines: lines{most: int(l.mostPayload())}, byDefault: []string{l.config.Server.Settings().DefaultTopic},
 	}
 	b.lines.in = bufio.NewReader(&parts{r.Body, r.Context(), c})
 	b.run()
@@ -86,6 +86,8 @@ type batch struct {
 	control  *http.ResponseController
 	answers  *json.Encoder
 	lines    lines
+
+	byDefault []string // topics of a line that names none
 }
 
 // run ends with the body, or when no further line can be published or answered.
@@ -113,6 +115,9 @@ func (b *batch) publish(line []byte) (hub.Published, error) {
 	m, err := parseLine(line)
 	if err != nil {
 		return hub.Published{}, err
+	}
+	if m.topics == nil {
+		m.topics = b.byDefault
 	}
 	forHub := m.forHub()
 	done, err := b.listener.config.Server.TryPublish(forHub)
@@ -216,7 +221,7 @@ func parseLine(line []byte) (m message, err error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
-		return m, fmt.Errorf("the line is no message, as {\"topic\":\"t\",\"data\":\"...\"} is one: %.200s", err) // it may quote the line
+		return m, fmt.Errorf("the line is no message, as {\"topic\":\"t\",\"data\":\"...\"} is one: %.200s", err.Error()) // which may quote the line
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return m, errors.New("the line has more than one JSON value: one message is one line")
@@ -256,5 +261,6 @@ func parseLine(line []byte) (m message, err error) {
 			m.payload = []byte(s)
 		}
 	}
-	return m, m.check()
+	err = m.check()
+	return m, err
 }

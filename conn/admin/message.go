@@ -138,7 +138,8 @@ func (l *Listener) newOrder(r *http.Request) (o order, err error) {
 	if o.topics == nil {
 		o.topics = []string{l.config.Server.Settings().DefaultTopic}
 	}
-	return o, o.check()
+	err = o.check()
+	return o, err
 }
 
 // mediaType of the body, without parameters and in lower case; "" when it is not known.

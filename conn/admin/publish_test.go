@@ -633,6 +633,18 @@ func TestPublishKey(t *testing.T) {
 	behind.ExpectText(first)
 	behind.ExpectText("b1")
 	behind.ExpectText("a2")
+
+	// A key is the same whichever way the default topic is meant.
+	behind = conntest.DialNarrow(t, r.addr, "/ws", 4096)
+	for _, m := range []struct{ query, body string }{{"", first}, {"?key=a", "a1"}, {"?topic=all&key=a", "a2"}} {
+		if res, body := r.post("/publish"+m.query, "text/plain", strings.NewReader(m.body)); res.StatusCode != http.StatusAccepted {
+			t.Fatalf("%d %s", res.StatusCode, body)
+		}
+	}
+	r.batched("{\"key\":\"a\",\"data\":\"a3\"}\n")
+	eventually(t, "all are with the connection", func() bool { return r.server.Stats().Hub.Waiting == 0 && r.server.Stats().Hub.Delivered == 8 })
+	behind.ExpectText(first)
+	behind.ExpectText("a3")
 }
 
 // batched publishes lines and returns the answers.
