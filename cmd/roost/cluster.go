@@ -15,13 +15,14 @@ type clusterFlags struct {
 	ClusterQueue size     `group:"Cluster" name:"cluster-queue-bytes" default:"16MiB" placeholder:"BYTES" help:"Bytes of messages that may wait for NATS while it is away or slow, and as many of other nodes that may wait to be delivered; beyond, the oldest are lost and counted. 0 means 16MiB."`
 }
 
-// config is nil when the node is alone.
-func (f *clusterFlags) config() *cluster.Config {
+// config is nil when the node is alone. longest is that of messages, 0 without a limit:
+// other nodes are taken to have the same.
+func (f *clusterFlags) config(longest int64) *cluster.Config {
 	if len(f.Cluster) == 0 {
 		return nil
 	}
 	return &cluster.Config{
 		URLs: f.Cluster, Name: f.ClusterName, Creds: f.ClusterCreds,
-		CA: f.ClusterCA, Cert: f.ClusterCert, Key: f.ClusterKey, QueueBytes: int(f.ClusterQueue.n),
+		CA: f.ClusterCA, Cert: f.ClusterCert, Key: f.ClusterKey, QueueBytes: int(f.ClusterQueue.n), MaxMessage: orOff(longest),
 	}
 }

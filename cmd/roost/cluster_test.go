@@ -27,13 +27,24 @@ func TestClusterFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &cluster.Config{URLs: []string{"nats://a:1", "tls://b", "nats://c"}, Name: "roost", QueueBytes: 16 << 20}
+	want := &cluster.Config{URLs: []string{"nats://a:1", "tls://b", "nats://c"}, Name: "roost", QueueBytes: 16 << 20, MaxMessage: 1 << 20}
 	if got := line.Serve.config().Cluster; !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
+	for args, longest := range map[string]int64{
+		"--publish-max=2MiB": 2 << 20, "--max-message=3MiB": 3 << 20, "--publish-max=0": -1, "--max-message=0": -1,
+	} {
+		line, err := parse([]string{"--cluster=nats://a", args}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := line.Serve.config().Cluster.MaxMessage; got != longest {
+			t.Errorf("%s: messages of other nodes may have %d bytes, want %d", args, got, longest)
+		}
+	}
 	all := clusterFlags{Cluster: []string{"nats://a"}, ClusterName: "n", ClusterCreds: "creds", ClusterCA: "ca", ClusterCert: "cert", ClusterKey: "key"}
-	want = &cluster.Config{URLs: []string{"nats://a"}, Name: "n", Creds: "creds", CA: "ca", Cert: "cert", Key: "key"}
-	if got := all.config(); !reflect.DeepEqual(got, want) {
+	want = &cluster.Config{URLs: []string{"nats://a"}, Name: "n", Creds: "creds", CA: "ca", Cert: "cert", Key: "key", MaxMessage: 1000}
+	if got := all.config(1000); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
 }

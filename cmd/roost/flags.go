@@ -114,7 +114,7 @@ func (f *flags) config() server.Config {
 		Subprotocols:         f.Subprots,
 		DefaultTopic:         f.DefaultTopic,
 		MaxTopics:            orOff(f.MaxTopics.n),
-		Cluster:              f.clusterFlags.config(),
+		Cluster:              f.clusterFlags.config(f.longest()),
 		Limits:               f.limits(),
 		TrustedProxies:       f.TrustedProxies,
 		Auth:                 f.authFlags.config(),
@@ -174,6 +174,15 @@ func (f *flags) maxMessage() int64 {
 		return 16 << 20
 	}
 	return 1 << 20
+}
+
+// longest is the longest message that a client may send or a back end publish, 0 without
+// a limit.
+func (f *flags) longest() int64 {
+	if f.maxMessage() < 0 || f.PublishMax.n == 0 {
+		return 0
+	}
+	return max(f.maxMessage(), f.PublishMax.n)
 }
 
 func (f *flags) handler() conn.Handler {
