@@ -20,7 +20,7 @@
 // each shard the members of another topic are a dense list, and a membership takes about 50
 // bytes. A fan-out walks the list in small steps without a lock in between: it keeps those
 // it has visited before the others, also when somebody leaves, so nobody is missed or
-// served twice.
+// served twice. Who joins meanwhile is not visited: what goes out was published before.
 //
 // A message may go to several topics. It reaches everybody in one of them, once.
 //

@@ -18,11 +18,13 @@ type subscription struct {
 }
 
 // part is the members of a topic in one shard, guarded by the shard's mu. There are no
-// gaps in it. During a fan-out those that have been visited come before the others, and
-// both stay on their side when somebody leaves.
+// gaps in it. During a fan-out those that have been visited come first, then those that will
+// be, then those that have joined meanwhile, and all stay on their side when somebody leaves.
 type part struct {
 	members []*subscription
-	visited int // the first so many have been visited; 0 when no fan-out is under way
+	// Both are 0 when no fan-out is under way.
+	visited int // the first so many have been visited
+	due     int // the first so many were there when the fan-out began
 }
 
 func (p *part) add(sub *subscription) {
@@ -32,9 +34,11 @@ func (p *part) add(sub *subscription) {
 
 func (p *part) remove(sub *subscription) {
 	gap := int(sub.at)
-	if gap < p.visited {
-		p.visited--
-		gap = p.move(p.visited, gap)
+	for _, edge := range [...]*int{&p.visited, &p.due} {
+		if gap < *edge {
+			*edge--
+			gap = p.move(*edge, gap)
+		}
 	}
 	last := p.move(len(p.members)-1, gap)
 	p.members[last] = nil
@@ -46,8 +50,10 @@ func (p *part) remove(sub *subscription) {
 
 // move fills the gap with the member at from, and returns where the gap is now.
 func (p *part) move(from, gap int) int {
-	p.members[gap] = p.members[from]
-	p.members[gap].at = uint32(gap)
+	if from != gap { // else who is there has been moved already, or is the one who leaves
+		p.members[gap] = p.members[from]
+		p.members[gap].at = uint32(gap)
+	}
 	return from
 }
 
@@ -205,6 +211,22 @@ func (s *shard) nextRound() {
 	s.round = 1
 }
 
+// begin is the start of a fan-out to some topics. Who joins one of them from now on, maybe
+// again, is not visited: it might be served twice, and who comes and goes fast enough
+// would keep the fan-out from its end.
+func (s *shard) begin(to []*topic) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range to {
+		if t == s.hub.topics.everyone {
+			continue
+		}
+		if p := t.parts[s.index].Load(); p != nil {
+			p.due = len(p.members)
+		}
+	}
+}
+
 // members copies the next members of t into some: those that the fan-out under way has not
 // visited, and that have not been served in round. It reports the end of the fan-out.
 func (s *shard) members(t *topic, round uint32, some *[stride]*conn.Conn) (k int, end bool) {
@@ -214,7 +236,7 @@ func (s *shard) members(t *topic, round uint32, some *[stride]*conn.Conn) (k int
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := p.members[p.visited:]
+	next := p.members[p.visited:p.due]
 	next = next[:min(len(next), stride)]
 	for _, sub := range next {
 		slot := int(sub.conn.Slot()) / len(s.hub.shards)
@@ -223,8 +245,8 @@ func (s *shard) members(t *topic, round uint32, some *[stride]*conn.Conn) (k int
 			k++
 		}
 	}
-	if p.visited += len(next); p.visited == len(p.members) {
-		p.visited = 0
+	if p.visited += len(next); p.visited == p.due {
+		p.visited, p.due = 0, 0
 		return k, true
 	}
 	return k, false

@@ -226,6 +226,7 @@ func (s *shard) fanOut() {
 		s.nextRound()
 		round = s.round
 	}
+	s.begin(to)
 	for _, t := range to {
 		if t == s.hub.topics.everyone {
 			s.toEveryone(round)

@@ -111,6 +111,7 @@ func TestPart(t *testing.T) {
 		for _, c := range in {
 			stays[c] = true
 		}
+		s.begin(x.alone)
 		var some [stride]*conn.Conn
 		for end := false; !end; {
 			var k int
@@ -141,6 +142,11 @@ func TestPart(t *testing.T) {
 				t.Fatalf("a member that stayed was visited %d times", visits[c])
 			}
 		}
+		for _, n := range visits {
+			if n > 1 {
+				t.Fatalf("a member that came back was visited %d times", n)
+			}
+		}
 	}
 	p := x.parts[0].Load()
 	for i, sub := range p.members {
@@ -150,6 +156,34 @@ func TestPart(t *testing.T) {
 	}
 	if len(p.members) != len(in) || h.Members("x") != len(in) {
 		t.Errorf("%d and %d members, want %d", len(p.members), h.Members("x"), len(in))
+	}
+}
+
+// A fan-out comes to its end, with each member once, however fast they leave and come back.
+func TestFanOutEnds(t *testing.T) {
+	h := newHub(t, Config{Shards: 1})
+	s := h.shards[0]
+	all := joined(h, 3*stride)
+	for _, c := range all {
+		_ = h.Subscribe(c, "x", 0)
+	}
+	to := []*topic{h.topics.everyone, h.topics.byName["x"]}
+	s.begin(to)
+	visits := 0
+	var some [stride]*conn.Conn
+	for end := false; !end; {
+		var k int
+		k, end = s.members(to[1], 0, &some)
+		if visits += k; visits > len(all) {
+			t.Fatal("somebody was visited again")
+		}
+		for _, c := range all {
+			h.Unsubscribe(c, "x")
+			_ = h.Subscribe(c, "x", 0)
+		}
+	}
+	if visits != stride {
+		t.Errorf("%d were visited, and all had left after %d", visits, stride)
 	}
 }
 
