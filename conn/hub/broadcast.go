@@ -64,8 +64,14 @@ func (h *Hub) BroadcastWait(ctx context.Context, f *frame.Prepared) error {
 // that is running then always finds room. Whoever publishes more than one frame per
 // message, or elsewhere, may see [ErrBusy]: see PublishWait.
 func (h *Hub) Publish(m Message) (Published, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.admitLocked(); err != nil {
+		return Published{}, err
+	}
+	// Who is in a topic before the message has its number gets it.
 	to, members := h.audience(m.Topics)
-	return h.publishNow(&m, to, members)
+	return Published{h.publish(&m, to), members}, nil
 }
 
 // PublishFrom publishes f to the topics that c is in and may publish to. ErrForbidden means
@@ -86,8 +92,13 @@ func (h *Hub) PublishFrom(c *conn.Conn, f *frame.Prepared) error {
 			m.Topics = append(m.Topics, t.name)
 		}
 	}
-	_, err := h.publishNow(&m, to, 0)
-	return err
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.admitLocked(); err != nil {
+		return err
+	}
+	h.publish(&m, to)
+	return nil
 }
 
 // allowed are those topics to which c may publish. It leaves to as it is.
@@ -99,19 +110,18 @@ func (h *Hub) allowed(c *conn.Conn, to []*topic) []*topic {
 	return slices.DeleteFunc(slices.Clone(to), forbidden)
 }
 
-func (h *Hub) publishNow(m *Message, to []*topic, members int) (Published, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// admitLocked returns why a message is not taken now, if it is not.
+func (h *Hub) admitLocked() error {
 	if h.sealed {
-		return Published{}, ErrClosed
+		return ErrClosed
 	}
 	for _, s := range h.shards {
 		if s.fifo.over(h.config.QueueFrames+h.config.SlackFrames, h.config.QueueBytes+h.config.SlackBytes) {
 			h.refused++
-			return Published{}, ErrBusy
+			return ErrBusy
 		}
 	}
-	return Published{h.publish(m, to), members}, nil
+	return nil
 }
 
 // TryPublish is Publish for those who are no handler and can come again: it returns

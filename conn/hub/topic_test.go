@@ -326,6 +326,47 @@ func TestTopicsUnderLoad(t *testing.T) {
 	}
 }
 
+// Who is in a topic gets all that has a number behind the subscription, also when the topic
+// had no members at the time of the call.
+func TestSubscribersMissNoNumber(t *testing.T) {
+	h := newHub(t, Config{Shards: 1})
+	c := joined(h, 1)[0]
+	stop := make(chan struct{})
+	var reached []Published
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		m := Message{Topics: []string{"x"}, Frame: frame.Prepare(frame.Text, nil)}
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if p, err := h.Publish(m); err == nil {
+				reached = append(reached, p)
+			}
+		}
+	})
+	var spans [][2]uint64 // numbers in which c was a member
+	for range 20_000 {
+		_ = h.Subscribe(c, "x", 0)
+		from := h.Stats().Published
+		runtime.Gosched()
+		spans = append(spans, [2]uint64{from, h.Stats().Published})
+		h.Unsubscribe(c, "x")
+	}
+	close(stop)
+	wg.Wait()
+	for _, p := range reached {
+		for len(spans) > 0 && spans[0][1] < p.Seq {
+			spans = spans[1:]
+		}
+		if len(spans) > 0 && p.Seq > spans[0][0] && p.Members != 1 {
+			t.Fatalf("number %d reached %d members, and there was one from %d to %d", p.Seq, p.Members, spans[0][0], spans[0][1])
+		}
+	}
+}
+
 // A message goes to those topics of its sender to which he may publish.
 func TestPublishingIsAllowed(t *testing.T) {
 	var relayed [][]string
