@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"roost/conn"
 	"roost/conn/frame"
@@ -59,6 +60,9 @@ func (h *controlled) OnMessage(c *conn.Conn, op frame.Opcode, payload []byte) {
 	answer.Roost, answer.ID = "ok", req.ID
 	if err != nil {
 		answer.Roost, answer.Code, answer.Error = "error", codeOf(err), err.Error()
+		if len(answer.Error) > maxControlError { // it quotes the request
+			answer.Error = strings.ToValidUTF8(answer.Error[:maxControlError], "") + "..."
+		}
 	} else if req.ID == nil {
 		return // nobody waits for it
 	}
@@ -89,8 +93,12 @@ type controlAnswer struct {
 	Error       string          `json:"error,omitempty"`
 }
 
-// maxControlID is the longest id, in bytes of JSON.
-const maxControlID = 64
+// maxControlID is the longest id, in bytes of JSON, and maxControlError the longest text of an
+// error: a request must not have an answer that is many times as long.
+const (
+	maxControlID    = 64
+	maxControlError = 256
+)
 
 // Faults of requests; what they wrap is told to the client.
 var (

@@ -67,6 +67,22 @@ func TestControl(t *testing.T) {
 	}
 }
 
+// An error that quotes the request does not quote all of it, six bytes for one.
+func TestControlErrorsAreShort(t *testing.T) {
+	_, dial := controlling(t, Chat())
+	c := dial("/ws")
+	for _, field := range []string{strings.Repeat("<", 10_000), strings.Repeat("é", 10_000), "x" + strings.Repeat("é", 10_000)} {
+		c.Text(`{"id":1,"` + field + `":1}`)
+		_, got, err := c.Next()
+		if err != nil || len(got) > 100+6*maxControlError || !json.Valid(got) || !strings.HasPrefix(string(got), `{"roost":"error","id":1,"code":"malformed",`) {
+			t.Errorf("%d bytes: %.300s %v", len(got), got, err)
+		}
+		if strings.Contains(string(got), "\ufffd") {
+			t.Errorf("cut in the middle: %s", got)
+		}
+	}
+}
+
 // What is published comes to members as it is, from the acknowledgement on until they leave.
 func TestControlPublishes(t *testing.T) {
 	s, dial := controlling(t, Chat())
