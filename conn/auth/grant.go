@@ -19,6 +19,10 @@ type Grant struct {
 // by spaces, which no topic has.
 type rights struct{ topics, pub string }
 
+// Nothing is the Grant of those of whom nothing is known where somebody is asked: it
+// allows nothing.
+var Nothing = newGrant("", 0, nil, nil)
+
 // Bounds on a Grant: 256 bytes of subject, and 16 KiB of rights, which most share.
 const (
 	mostSubject  = 256

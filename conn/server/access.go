@@ -84,13 +84,18 @@ func (s *Server) ReloadKeys() {
 }
 
 // Grant is what the client of c may do, nil when nobody is asked about clients: then it may
-// do everything. Call it from the Handler's methods for c only: what it returns for a
-// connection that has ended may be another's.
+// do everything. It is [auth.Nothing] before OnOpen and when c has ended, which it has in OnClose.
 func (s *Server) Grant(c *conn.Conn) *auth.Grant {
-	if e := s.access.grants.get(c.Slot()); e != nil {
-		return e.Load()
+	if !s.access.on {
+		return nil
 	}
-	return nil
+	if e := s.access.grants.get(c.Slot()); e != nil {
+		// In this order: unless c has ended behind it, what was loaded is not another's.
+		if g := e.Load(); g != nil && c.State() < conn.StateHandedOff {
+			return g
+		}
+	}
+	return auth.Nothing
 }
 
 // Answers to those who may not come in. They say no more than the client knows.

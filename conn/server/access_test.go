@@ -25,6 +25,8 @@ import (
 	"roost/conn"
 	"roost/conn/auth"
 	"roost/conn/conntest"
+	"roost/conn/frame"
+	"roost/conn/handshake"
 )
 
 // firstSecret signs the tokens of most tests.
@@ -563,4 +565,49 @@ func TestNobodyIsAskedAboutWhenFull(t *testing.T) {
 	if n := b.asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
+}
+
+// graspers remembers connections, and what they may do at their end.
+type graspers struct {
+	server *Server
+	opened chan *conn.Conn
+	closed chan *auth.Grant
+}
+
+func (g *graspers) OnOpen(c *conn.Conn, _ *handshake.Request) { g.opened <- c }
+
+func (*graspers) OnMessage(*conn.Conn, frame.Opcode, []byte) {}
+
+func (g *graspers) OnClose(c *conn.Conn, _ conn.CloseInfo) { g.closed <- g.server.Grant(c) }
+
+// Who has ended may do nothing, whoever has its slot now.
+func TestGrantEndsWithItsConnection(t *testing.T) {
+	h := &graspers{opened: make(chan *conn.Conn, 1), closed: make(chan *auth.Grant, 1)}
+	s, addr, _ := guarded(t, Config{Handler: h, Shards: 1})
+	h.server = s
+	come := func(sub string) (*conntest.Client, *conn.Conn) {
+		cl := ask(t, addr, "?token="+token(t, firstSecret, map[string]any{"sub": sub, "exp": today.Unix() + 60, "pub": true}))
+		answered(t, cl, http.StatusSwitchingProtocols, "")
+		return cl, <-h.opened
+	}
+	first, a := come("a")
+	if g := s.Grant(a); g.Subject != "a" || !g.MayPublish("x") || !g.MaySubscribe("all") {
+		t.Errorf("%+v", g)
+	}
+	_ = first.Close()
+	if g := <-h.closed; g != auth.Nothing {
+		t.Errorf("in OnClose: %+v", g)
+	}
+	second, b := come("b")
+	if a.Slot() != b.Slot() {
+		t.Fatalf("slots %d and %d: this tests nothing", a.Slot(), b.Slot())
+	}
+	if g := s.Grant(a); g != auth.Nothing || g.MayPublish("x") || g.MaySubscribe("all") {
+		t.Errorf("behind the end: %+v", g)
+	}
+	if g := s.Grant(b); g.Subject != "b" {
+		t.Errorf("%+v", g)
+	}
+	_ = second.Close()
+	<-h.closed
 }
