@@ -44,7 +44,7 @@ func TestFloodSparesThoseWhoHaveSpoken(t *testing.T) {
 	p, g, gone, server, client := refusing(t)
 	defer unix.Close(client)
 	c := New(g)
-	c.Hold() // nobody reads it
+	c.Pause() // nobody reads it
 	if err := c.Start(p, server, []byte("G")); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestFloodSparesThoseWhoHaveSpoken(t *testing.T) {
 	if c.Shed(ReasonHandshakeFlood) || c.State() != StateHandshaking {
 		t.Fatal("cut off with a request on its way")
 	}
-	c.Release()
+	c.Resume()
 	until(t, func() bool { return c.Shed(ReasonHandshakeFlood) })
 	if <-gone != c || g.Stats.Ended[ReasonHandshakeFlood].Load() != 1 {
 		t.Error("it is not counted")

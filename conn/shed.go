@@ -74,12 +74,12 @@ func (r Reason) unread() bool {
 // ReasonHandshakeFlood. Its peer is told with status 1013
 // if that leaves nearly everything to be freed at once, else it is cut off: a frame
 // that has begun to leave would have to be kept for a peer that does not read. It
-// reports false when the connection is spared: in a flood, those whose request has come
-// and only waits to be read.
+// reports false when the connection is spared: in a flood, those whose request has come,
+// and waits to be read or for a Seat.
 func (c *Conn) Shed(why Reason) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if why == ReasonHandshakeFlood && (c.State() != StateHandshaking || socket.Unread(c.reg.FD()) > 0) {
+	if why == ReasonHandshakeFlood && (c.State() != StateHandshaking || c.flag&held != 0 || socket.Unread(c.reg.FD()) > 0) {
 		return false
 	}
 	const most = 8 // the share that may be kept is one in most

@@ -475,6 +475,23 @@ func TestSlowBackend(t *testing.T) {
 	}
 }
 
+// Who waits for the answer of the back end is not one of those who send no request.
+func TestFloodSparesThoseWhoAreAskedAbout(t *testing.T) {
+	b := asking(t, Config{Limits: Limits{MaxHandshakes: 20}, HandshakeTimeout: -1, Auth: auth.Config{Timeout: time.Minute}})
+	release := make(chan struct{})
+	b.set(func(http.ResponseWriter, *http.Request) { <-release })
+	waits := ask(t, b.addr, "")
+	eventually(t, "it is asked about", func() bool { return b.asked.Load() == 1 })
+	for range 30 {
+		conntest.Connect(t, b.addr)
+	}
+	eventually(t, "the flood is there", func() bool {
+		return ended(b.Server, conn.ReasonHandshakeFlood) > 0 && b.group.Stats.Handshaking.Load() <= 20
+	})
+	close(release)
+	answered(t, waits, http.StatusSwitchingProtocols, "")
+}
+
 // only is the one connection there is.
 func (b *backend) only() (c *conn.Conn) {
 	b.hub.Each(func(is *conn.Conn) { c = is })
