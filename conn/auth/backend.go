@@ -133,6 +133,11 @@ func (b *Backend) ask(q *Question) Answer {
 	}
 	req.Header = q.header
 	res, err := b.client.Do(req)
+	for errors.Is(err, context.Canceled) && q.ctx.Err() == nil {
+		// Another question was cancelled just when net/http had passed its connection on
+		// to this one, and took the connection with it.
+		res, err = b.client.Do(req)
+	}
 	if err != nil {
 		return Answer{Err: plain(err)}
 	}
@@ -153,7 +158,11 @@ func (b *Backend) ask(q *Question) Answer {
 // may do what anybody may that is let in.
 func (c *Config) judge(contentType string, body []byte, now time.Time) Answer {
 	var got claims
-	if kind, _, _ := mime.ParseMediaType(contentType); kind == "application/json" && len(body) > 0 {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	if kind == "" && contentType != "" {
+		return Answer{Err: errors.New("the back end's answer has a malformed Content-Type")} // it may forbid something
+	}
+	if kind == "application/json" && len(body) > 0 {
 		if err := json.Unmarshal(body, &got); err != nil {
 			return Answer{Err: errors.New("the back end's answer is malformed JSON")}
 		}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -108,6 +109,7 @@ func TestAnswers(t *testing.T) {
 		"404":           {reply(404, "", ""), 0, "answered 404", ""},
 		"500":           {reply(500, "", ""), 0, "answered 500", ""},
 		"malformed":     {reply(200, "application/json", `{"sub":`), 0, "malformed", ""},
+		"two types":     {reply(200, "application/json, application/json", `{"topics":[]}`), 0, "Content-Type", ""},
 		"list":          {reply(200, "application/json", `[]`), 0, "malformed", ""},
 		"bad exp":       {reply(200, "application/json", `{"exp":"soon"}`), 0, "malformed", ""},
 		"bad topics":    {reply(200, "application/json", `{"topics":["a b"]}`), 0, "topics", ""},
@@ -138,6 +140,28 @@ func TestAnswers(t *testing.T) {
 		case !a.Grant.MaySubscribe("all") || a.Grant.MayPublish("all") != (c.sub != "") || a.Grant.MaySubscribe("x") != (c.sub != ""):
 			t.Errorf("%s: other rights", name)
 		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Who leaves while others are asked about may take a connection with it that one of these
+// was given; that one is asked about again.
+func TestOthersLeave(t *testing.T) {
+	b, web := backendAt(t, Config{})
+	web.set(func(http.ResponseWriter, *http.Request) {})
+	next, failed := b.client.Transport, false
+	b.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		if !failed {
+			failed = true
+			return nil, context.Canceled
+		}
+		return next.RoundTrip(r)
+	})
+	if a := asks(t, b, request(t, "/ws")); a.Grant == nil || !failed {
+		t.Errorf("%+v", a)
 	}
 }
 
