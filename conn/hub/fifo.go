@@ -52,8 +52,9 @@ func (q *fifo) push(it item) {
 	q.bytes += len(it.frame.Bytes())
 }
 
-// lookAhead is how many frames for others may stand before one that is joined. Looking at
-// them costs little beside writing even to a single connection.
+// lookAhead is how many frames for others may stand before one that is joined: fewer if they
+// go to several topics, which all have to be compared. Looking at them costs little beside
+// writing even to a single connection.
 const lookAhead = 128
 
 // take appends to batch the next frame, and those behind it for the same audience, up to
@@ -70,7 +71,7 @@ func (q *fifo) take(batch []item, frames, bytes int) []item {
 			if it.frame != nil && it.meets(&first) {
 				break
 			}
-			others++
+			others += len(first.to) * max(1, len(it.to))
 			continue
 		}
 		if bytes -= len(it.frame.Bytes()); bytes < 0 || len(batch) == frames {

@@ -35,12 +35,15 @@ type Config struct {
 	// frames and 64 KiB. A single frame may be larger.
 	BatchFrames int
 	BatchBytes  int
+	// Open is the number of connections whose handshake is complete, where that is known. Nil
+	// takes all that have joined.
+	Open func() int
 	// OnFanOut is told how long a broadcaster took to hand one batch, of a single frame
 	// or several joined, to each of its connections. Every shard's broadcaster calls it,
 	// for each batch. Nil means that nobody wants to know.
 	OnFanOut func(took time.Duration)
 	// OnInterest is told when a topic has got its first member, and when it has lost its
-	// last, in that order for each. The default topic counts as having members from New on.
+	// last, in that order for each; for different topics it runs at the same time. The default topic counts as having members from New on.
 	// It is called under a lock: it must not block or call the hub. Nil means that nobody wants to know.
 	OnInterest func(topic string, members bool)
 	// MayPublish reports whether c may publish to that topic, with PublishFrom. It must not
@@ -126,9 +129,10 @@ func New(config Config) (*Hub, error) {
 	}
 	h := &Hub{config: config.withDefaults()}
 	h.room = sync.NewCond(&h.mu)
-	h.topics = topics{
-		everyone: newTopic(h.config.DefaultTopic, 0), shards: h.config.Shards,
-		byName: map[string]*topic{}, onInterest: h.config.OnInterest,
+	h.topics.everyone = newTopic(h.config.DefaultTopic, 0)
+	h.topics.shards, h.topics.onInterest = h.config.Shards, h.config.OnInterest
+	if h.config.Open == nil {
+		h.config.Open = h.Len
 	}
 	if h.config.OnInterest != nil {
 		h.config.OnInterest(h.config.DefaultTopic, true)
@@ -289,9 +293,7 @@ func (h *Hub) Stats() Stats {
 		st.Waiting = max(st.Waiting, s.fifo.frames)
 	}
 	h.mu.Unlock()
-	h.topics.mu.RLock()
-	st.Topics, st.Subscriptions = 1+len(h.topics.byName), h.topics.subscriptions
-	h.topics.mu.RUnlock()
+	st.Topics, st.Subscriptions = 1+int(h.topics.size.Load()), int(h.topics.subscriptions.Load())
 	for _, s := range h.shards {
 		st.Delivered += s.delivered.Load()
 		st.Writes += s.writes.Load()

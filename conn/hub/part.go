@@ -94,21 +94,29 @@ func (s *shard) apartment(slot int) (*apartment, int) {
 	return ch.topics, slot % chunkSlots
 }
 
-// subscribe makes c, which has that slot, a member of t unless it is one.
-func (s *shard) subscribe(slot int, c *conn.Conn, t *topic, most int) (added bool, err error) {
+// isMember reports whether the connection of a slot is in a topic, and in how many others.
+func (s *shard) isMember(slot int, name string) (member bool, others int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.chunks[slot/chunkSlots].topics
+	if a == nil {
+		return false, 0
+	}
+	for sub := a.subs[slot%chunkSlots]; sub != nil; sub = sub.next {
+		if sub.topic.name == name {
+			member = true
+		} else {
+			others++
+		}
+	}
+	return member, others
+}
+
+// subscribe makes c, which has that slot, a member of t, which it is not.
+func (s *shard) subscribe(slot int, c *conn.Conn, t *topic) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, i := s.apartment(slot)
-	n := 0
-	for sub := a.subs[i]; sub != nil; sub = sub.next {
-		if sub.topic == t {
-			return false, nil
-		}
-		n++
-	}
-	if most > 0 && n >= most {
-		return false, ErrTooManyTopics
-	}
 	p := t.parts[s.index].Load()
 	if p == nil {
 		p = new(part)
@@ -117,7 +125,6 @@ func (s *shard) subscribe(slot int, c *conn.Conn, t *topic, most int) (added boo
 	sub := &subscription{conn: c, topic: t, next: a.subs[i]}
 	a.subs[i] = sub
 	p.add(sub)
-	return true, nil
 }
 
 // unsubscribe returns the topic that the connection of a slot was a member of, nil if it

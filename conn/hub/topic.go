@@ -52,7 +52,7 @@ type topic struct {
 	alone []*topic               // itself, the audience of most messages
 	parts []atomic.Pointer[part] // by shard; set once, under the shard's mu
 
-	members int // guarded by topics.mu
+	members int // guarded by its stripe's mu
 }
 
 func newTopic(name string, shards int) *topic {
@@ -61,45 +61,81 @@ func newTopic(name string, shards int) *topic {
 	return t
 }
 
-// topics are those of a hub that have members, by name.
+// topics are those of a hub that have members. They are spread over stripes by name, so that
+// a walk over a million of them holds up few at a time.
 type topics struct {
-	everyone *topic // the default topic, static
-	shards   int    // static
+	// Static.
+	everyone   *topic // the default topic, in no stripe
+	shards     int
+	onInterest func(topic string, members bool)
 
-	mu            sync.RWMutex
-	byName        map[string]*topic // guarded by mu; without everyone
-	subscriptions int               // guarded by mu
-	onInterest    func(topic string, members bool)
+	stripes       [stripes]stripe
+	size          atomic.Int64 // topics in stripes
+	subscriptions atomic.Int64
+}
+
+const stripes = 64
+
+type stripe struct {
+	mu     sync.RWMutex
+	byName map[string]*topic // guarded by mu
+}
+
+// stripe is where a topic of that name is, if there is one.
+func (ts *topics) stripe(name string) *stripe {
+	hash := uint32(2166136261) // FNV-1a; who makes names meet gains a slower lock
+	for i := range len(name) {
+		hash = (hash ^ uint32(name[i])) * 16777619
+	}
+	return &ts.stripes[hash%stripes]
 }
 
 // join counts a member of a topic, which it makes if need be.
 func (ts *topics) join(name string) *topic {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t := ts.byName[name]
+	st := ts.stripe(name)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	t := st.byName[name]
 	if t == nil {
 		t = newTopic(name, ts.shards)
-		ts.byName[name] = t
+		if st.byName == nil {
+			st.byName = map[string]*topic{}
+		}
+		st.byName[name] = t
+		ts.size.Add(1)
 		if ts.onInterest != nil {
 			ts.onInterest(name, true)
 		}
 	}
 	t.members++
-	ts.subscriptions++
+	ts.subscriptions.Add(1)
 	return t
 }
 
 // leave is the end of one membership.
 func (ts *topics) leave(t *topic) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	ts.subscriptions--
+	st := ts.stripe(t.name)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	ts.subscriptions.Add(-1)
 	if t.members--; t.members == 0 {
-		delete(ts.byName, t.name)
+		delete(st.byName, t.name)
+		ts.size.Add(-1)
 		if ts.onInterest != nil {
 			ts.onInterest(t.name, false)
 		}
 	}
+}
+
+// find is the topic of that name and how many members it has; nil and 0 if it has none.
+func (ts *topics) find(name string) (t *topic, members int) {
+	st := ts.stripe(name)
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	if t = st.byName[name]; t != nil {
+		members = t.members
+	}
+	return t, members
 }
 
 // Subscribe makes c a member of a topic, whose name has been checked; being one already
@@ -112,12 +148,13 @@ func (h *Hub) Subscribe(c *conn.Conn, name string, most int) error {
 		s.setApart(slot, false)
 		return nil
 	}
-	t := h.topics.join(name)
-	added, err := s.subscribe(slot, c, t, most)
-	if !added {
-		h.topics.leave(t)
+	if member, others := s.isMember(slot, name); member {
+		return nil
+	} else if most > 0 && others >= most {
+		return ErrTooManyTopics
 	}
-	return err
+	s.subscribe(slot, c, h.topics.join(name))
+	return nil
 }
 
 // Unsubscribe ends the membership of c in a topic and reports whether there was one. The
@@ -143,35 +180,41 @@ func (h *Hub) TopicsOf(c *conn.Conn) []string {
 	return names
 }
 
-// Members is the number of connections in a topic.
+// Members is the number of connections in a topic. Those whose handshake is not complete
+// count in the default one only if Config.Open is nil.
 func (h *Hub) Members(name string) int {
 	if name == h.topics.everyone.name {
-		return h.Len() - int(h.apart.Load())
+		return max(0, h.config.Open()-int(h.apart.Load()))
 	}
-	h.topics.mu.RLock()
-	defer h.topics.mu.RUnlock()
-	if t := h.topics.byName[name]; t != nil {
-		return t.members
-	}
-	return 0
+	_, n := h.topics.find(name)
+	return n
 }
 
-// Topics yields the topics that have members, with how many, in no order. The loop body
-// holds a lock that joining and leaving topics needs: it must be short, and not call
-// the hub.
+// Topics yields the topics that have members, with how many, in no order; one that comes or
+// goes meanwhile may be missing. The loop body holds a lock that joining, leaving and publishing
+// to some topics need: it must be short, and not call the hub.
 func (h *Hub) Topics() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		if !yield(h.topics.everyone.name, h.Members(h.topics.everyone.name)) {
 			return
 		}
-		h.topics.mu.RLock()
-		defer h.topics.mu.RUnlock()
-		for name, t := range h.topics.byName {
-			if !yield(name, t.members) {
+		for i := range h.topics.stripes {
+			if !h.topics.stripes[i].each(yield) {
 				return
 			}
 		}
 	}
+}
+
+func (st *stripe) each(yield func(string, int) bool) bool {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	for name, t := range st.byName {
+		if !yield(name, t.members) {
+			return false
+		}
+	}
+	return true
 }
 
 // audienceOf are the topics that c is in, the default one first.
@@ -193,11 +236,9 @@ func (h *Hub) audience(names []string) (to []*topic, members int) {
 	if slices.Contains(names, everyone.name) {
 		to, members = append(to, everyone), h.Members(everyone.name)
 	}
-	h.topics.mu.RLock()
-	defer h.topics.mu.RUnlock()
 	for _, name := range names {
-		if t := h.topics.byName[name]; t != nil && !slices.Contains(to, t) {
-			members += t.members
+		if t, n := h.topics.find(name); t != nil && !slices.Contains(to, t) {
+			members += n
 			if len(names) == 1 {
 				return t.alone, members
 			}

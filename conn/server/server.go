@@ -150,6 +150,7 @@ func (s *Server) Start() (err error) {
 	}
 	config := hub.Config{
 		MayPublish:   mayPublish,
+		Open:         s.Clients,
 		DefaultTopic: c.DefaultTopic,
 		Shards:       c.Shards,
 		QueueFrames:  c.BroadcastQueueFrames,
