@@ -125,7 +125,7 @@ func TestNATSRestartsUnderLoad(t *testing.T) {
 		nodes[1].join("lost", 1)
 		nodes[1].join("lost", -1)
 		if round < 3 {
-			end = natsProcess(t, port)
+			_, end = natsProcess(t, port)
 		} else {
 			server = natstest.Run(t, natstest.On(port))
 		}

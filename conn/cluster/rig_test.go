@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // natsProcess starts a nats-server of its own on a port, and kill ends it at once.
-func natsProcess(t *testing.T, port int) (kill func()) {
+func natsProcess(t testing.TB, port int) (pid int, kill func()) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -54,7 +54,7 @@ func natsProcess(t *testing.T, port int) (kill func()) {
 		_ = cmd.Wait()
 	})
 	t.Cleanup(kill)
-	return kill
+	return cmd.Process.Pid, kill
 }
 
 // log keeps what is logged.
@@ -173,7 +173,7 @@ func (n *node) received() []string {
 func text(payload string) *frame.Prepared { return frame.Prepare(frame.Text, []byte(payload)) }
 
 // eventually waits for what nothing announces.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); {
 		if time.Now().After(deadline) {
