@@ -4,6 +4,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -89,32 +90,62 @@ func BenchmarkBroadcast(b *testing.B) {
 	for _, n := range []int{1, 100, 2000} {
 		b.Run(fmt.Sprintf("%dconns", n), func(b *testing.B) {
 			h, peers := audience(b, n, conn.Config{})
-			f := frame.Prepare(frame.Binary, make([]byte, 128))
-			buf := make([]byte, 64<<10)
-			const burst = 64 // frames that certainly fit in a socket
-			waiting := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := h.Broadcast(f); err != nil {
-					b.Fatal(err)
-				}
-				if err := h.Drain(context.Background()); err != nil {
-					b.Fatal(err)
-				}
-				if waiting++; waiting == burst {
-					b.StopTimer()
-					for _, fd := range peers {
-						if k, err := unix.Read(fd, buf); k != burst*len(f.Bytes()) {
-							b.Fatal(k, err)
-						}
-					}
-					waiting = 0
-					b.StartTimer()
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/delivery")
+			fanOuts(b, h, nil, peers)
 		})
 	}
+}
+
+// BenchmarkTopic is BenchmarkBroadcast to some of 2,000 connections.
+func BenchmarkTopic(b *testing.B) {
+	for _, n := range []int{1, 100, 2000} {
+		b.Run(fmt.Sprintf("%dmembers", n), func(b *testing.B) {
+			h, peers := audience(b, 2000, conn.Config{})
+			members := 0
+			h.Each(func(c *conn.Conn) {
+				if members++; members <= n {
+					_ = h.Subscribe(c, "x", 0)
+				}
+			})
+			fanOuts(b, h, []string{"x"}, peers)
+		})
+	}
+}
+
+// fanOuts publishes to topics, with as many members as b says, and reads what comes.
+func fanOuts(b *testing.B, h *Hub, topics []string, peers []int) {
+	b.Helper()
+	m := Message{Topics: topics, Frame: frame.Prepare(frame.Binary, make([]byte, 128))}
+	buf := make([]byte, 64<<10)
+	const burst = 64 // frames that certainly fit in a socket
+	waiting, members := 0, 0
+	b.ReportAllocs()
+	for b.Loop() {
+		p, err := h.Publish(m)
+		if err != nil {
+			b.Fatal(err)
+		}
+		members = p.Members
+		if err := h.Drain(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		if waiting++; waiting == burst {
+			b.StopTimer()
+			got := 0
+			for _, fd := range peers {
+				if k, err := unix.Read(fd, buf); k > 0 {
+					got += k
+				} else if !errors.Is(err, unix.EAGAIN) {
+					b.Fatal(k, err)
+				}
+			}
+			if got != members*burst*len(m.Frame.Bytes()) {
+				b.Fatalf("%d bytes came", got)
+			}
+			waiting = 0
+			b.StartTimer()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(members), "ns/delivery")
 }
 
 // BenchmarkBroadcastJoined publishes 64 frames at a time, which leave together.
