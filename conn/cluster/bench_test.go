@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"roost/conn/frame"
 	"roost/conn/conntest/natstest"
+	"roost/conn/frame"
 )
 
 // counter is a node that counts what it is given.
