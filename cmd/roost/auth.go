@@ -38,3 +38,14 @@ func (f *authFlags) config() auth.Config {
 		Queue:       f.AuthQueue.n,
 	}
 }
+
+// way is how it is told who may connect, "" when everybody may.
+func (f *authFlags) way() string {
+	switch {
+	case f.AuthKey != "":
+		return "token"
+	case f.AuthURL != "":
+		return "back end"
+	}
+	return ""
+}

@@ -206,7 +206,9 @@ func TestTopicAndTokenInBrowser(t *testing.T) {
 	ann.Wait(connected)
 	bob.Wait(connected)
 	other.Wait(connected)
-	stranger.Wait(`document.body.dataset.state === "reconnecting"`)
+	stranger.Wait(`document.body.dataset.state === "reconnecting" && document.getElementById("reason").textContent.includes("wants a token")`)
+	ann.Wait(text("#fate", "What you send reaches everyone in news/de."))
+	bob.Wait(text("#fate", "What you send reaches everyone in news/de and sports."))
 	ann.typeIn("to news")
 	ann.pressEnter()
 	bob.Wait(lastMessage("to news"))
@@ -215,6 +217,7 @@ func TestTopicAndTokenInBrowser(t *testing.T) {
 	ann.Wait(lastMessage("to both"))
 	other.Wait(lastMessage("to both") + ` && document.querySelectorAll(".message").length === 1`)
 	for _, who := range []tab{ann, bob, other} {
+		who.Wait(`faults.length === 0`)
 		who.Do(chromedp.Navigate("about:blank"))
 	}
 	stranger.Do(chromedp.Navigate("about:blank"))

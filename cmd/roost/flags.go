@@ -200,7 +200,7 @@ func (f *flags) pages(clients func() int) http.Handler {
 	if f.Static != "" {
 		return http.FileServer(http.Dir(f.Static))
 	}
-	return chatPage(f.Path, string(f.Handler), clients)
+	return chatPage(pageConfig{f.Path, string(f.Handler), f.authFlags.way()}, clients)
 }
 
 // level is the least level to log.

@@ -24,17 +24,23 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'"
 
+// pageConfig is what the chat page has to know.
+type pageConfig struct {
+	Path    string `json:"path"`    // of the WebSocket
+	Handler string `json:"handler"` // what becomes of a message
+	Auth    string `json:"auth"`    // who may connect: those with a "token", those that the "back end" lets in, or "" for everybody
+}
+
 // chatPage serves the chat page and the two answers it asks for:
 //
 //	GET /             the page, with style.css, app.js and icon.svg beside it
-//	GET /config.json  {"path": path, "handler": handler}: where the page finds its
-//	                  WebSocket, and what becomes of a message
+//	GET /config.json  what the page has to know of the server
 //	GET /clients      {"clients": n, "refresh_ms": how long to wait before asking again}
 //
 // Methods other than GET and HEAD get 405. clients returns the number of open
 // connections; it is called once per request, from many goroutines.
-func chatPage(path, handler string, clients func() int) http.Handler {
-	config, _ := json.Marshal(map[string]string{"path": path, "handler": handler}) // a map of strings always encodes
+func chatPage(about pageConfig, clients func() int) http.Handler {
+	config, _ := json.Marshal(about) // strings always encode
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", file("text/html; charset=utf-8", embedded("index.html")))
 	mux.Handle("GET /style.css", file("text/css; charset=utf-8", embedded("style.css")))

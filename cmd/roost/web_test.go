@@ -24,7 +24,7 @@ func get(t *testing.T, h http.Handler, method, path string, header ...string) *h
 func nobody() int { return 0 }
 
 func TestPageFiles(t *testing.T) {
-	h := chatPage("/ws", "chat", nobody)
+	h := chatPage(pageConfig{"/ws", "chat", ""}, nobody)
 	for path, contentType := range map[string]string{
 		"/":            "text/html; charset=utf-8",
 		"/style.css":   "text/css; charset=utf-8",
@@ -62,7 +62,7 @@ func TestPageFiles(t *testing.T) {
 
 func TestPageHasNothingElse(t *testing.T) {
 	for _, path := range []string{"/index.html", "/web/index.html", "/nothing", "/style.css/"} {
-		if res := get(t, chatPage("/ws", "chat", nobody), "GET", path); res.StatusCode != http.StatusNotFound {
+		if res := get(t, chatPage(pageConfig{"/ws", "chat", ""}, nobody), "GET", path); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: status %d, want 404", path, res.StatusCode)
 		}
 	}
@@ -78,12 +78,12 @@ func TestPageHasNoInlineCode(t *testing.T) {
 	}
 }
 
-func TestConfigNamesPathAndHandler(t *testing.T) {
+func TestConfigOfThePage(t *testing.T) {
 	const path = `/a "quoted" path`
-	var config struct{ Path, Handler string }
-	res := get(t, chatPage(path, "chat", nobody), "GET", "/config.json")
-	if err := json.NewDecoder(res.Body).Decode(&config); err != nil || config.Path != path || config.Handler != "chat" {
-		t.Errorf("got %q and %q, %v, want %q and chat", config.Path, config.Handler, err, path)
+	var config struct{ Path, Handler, Auth string }
+	res := get(t, chatPage(pageConfig{path, "chat", "token"}, nobody), "GET", "/config.json")
+	if err := json.NewDecoder(res.Body).Decode(&config); err != nil || config.Path != path || config.Handler != "chat" || config.Auth != "token" {
+		t.Errorf("got %+v, %v, want %q, chat and token", config, err, path)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestClientsAskAtASteadyRate(t *testing.T) {
 			Clients   int
 			RefreshMS int `json:"refresh_ms"`
 		}
-		res := get(t, chatPage("/ws", "chat", func() int { return clients }), "GET", "/clients")
+		res := get(t, chatPage(pageConfig{"/ws", "chat", ""}, func() int { return clients }), "GET", "/clients")
 		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ const HEX_LIMIT = 32; // bytes shown of one binary message
 
 const byId = (id) => document.getElementById(id);
 const numbers = new Intl.NumberFormat();
+const words = new Intl.ListFormat("en");
 const plural = (n, noun) => `${numbers.format(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 async function getJSON(url) {
@@ -39,27 +40,31 @@ async function connect() {
   }
 }
 
+const here = new URLSearchParams(location.search);
+let auth = ""; // how the server tells who may connect; "" when everybody may
+
 async function findEndpoint() {
-  const { path, handler } = await getJSON("config.json");
-  explain(handler);
-  const url = new URL(path, location.href);
+  const config = await getJSON("config.json");
+  auth = config.auth;
+  explain(config.handler);
+  const url = new URL(config.path, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   // The page of /?topic=news&token=T is for that topic, with that token.
-  for (const [name, value] of new URLSearchParams(location.search)) {
+  for (const [name, value] of here) {
     if (name === "topic" || name === "token") url.searchParams.append(name, value);
   }
   return url.href;
 }
 
-// What becomes of a message depends on the server's --handler.
+// What becomes of a message depends on the server's --handler, and on the page's topics.
 const FATE = {
-  chat: "What you send reaches everyone who is connected.",
-  echo: "What you send comes back to you alone.",
-  push: "This server takes no messages: what it publishes appears here.",
+  chat: (topics) => topics ? `What you send reaches everyone in ${topics}.` : "What you send reaches everyone here. With ?topic=news in the address, you are in a topic of its own.",
+  echo: () => "What you send comes back to you alone.",
+  push: (topics) => `This server takes no messages: what it publishes${topics && ` to ${topics}`} appears here.`,
 };
 
 function explain(handler) {
-  byId("fate").textContent = FATE[handler] ?? "";
+  byId("fate").textContent = FATE[handler]?.(words.format(here.getAll("topic"))) ?? "";
   byId("composer").hidden = byId("hint").hidden = handler === "push";
 }
 
@@ -86,9 +91,15 @@ function open(candidate) {
   };
 }
 
+const HINT = {
+  token: " It wants a token that is valid for it and the page's topics: ?token=TOKEN in the address of this page.",
+  "back end": " It asks a back end who may connect: log in there first.",
+};
+
 function describeClose({ code, reason }, wasOpen) {
   // 1006 never travels: it says that no close frame came (RFC 6455, 7.1.5).
-  if (code === 1006) return wasOpen ? "The connection was lost." : "The server did not answer.";
+  // Nor is a page told that, or why, a handshake was refused (WebSockets Standard, section 4).
+  if (code === 1006) return wasOpen ? "The connection was lost." : `The server did not answer, or refused the connection.${HINT[auth] ?? ""}`;
   return `The server closed the connection (${code}${reason ? `: ${reason}` : ""}).`;
 }
 
