@@ -52,6 +52,7 @@ func TestDashboard(t *testing.T) {
 		r.values()["roost_descriptors_limit"]))
 	p.Wait(`document.querySelector("#levels li[data-level='Write queues'] [role=meter]").getAttribute("aria-valuetext").includes(" of ")`)
 	p.Wait(`document.querySelector("#levels li[data-level=Connections]") === null`) // without --max-conns
+	p.Wait(`document.getElementById("about").textContent.endsWith(", 1 topic")`)
 	if got := r.values()["roost_connections"]; got != clients+1 {
 		t.Errorf("%v connections in the metrics", got)
 	}

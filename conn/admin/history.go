@@ -54,6 +54,8 @@ type overview struct {
 	Levels  []level           `json:"levels"`    // now
 	NotSo   string            `json:"not_ready"` // why, "" when it is ready
 	Closed  map[string]uint64 `json:"closed"`    // connections since the start, by reason
+	Topics  int               `json:"topics"`    // that have members, and the default one
+	Nodes   *int              `json:"nodes"`     // other nodes that are known; null without a cluster
 	Version string            `json:"version"`
 	Began   int64             `json:"began_ms"` // Unix time
 }
@@ -178,7 +180,10 @@ func (h *history) sample(now time.Time) sample {
 func (h *history) about(busy float64) overview {
 	l := h.listener
 	n := l.snapshot()
-	o := overview{Levels: n.levels(busy), Closed: map[string]uint64{}, Version: l.config.Version, Began: l.process.began.UnixMilli()}
+	o := overview{Levels: n.levels(busy), Closed: map[string]uint64{}, Topics: n.Hub.Topics, Version: l.config.Version, Began: l.process.began.UnixMilli()}
+	if n.Cluster.QueueLimit > 0 { // the configuration may hold a password, so Settings are without it
+		o.Nodes = &n.Cluster.Nodes
+	}
 	if err := l.config.Server.Ready(); err != nil {
 		o.NotSo = err.Error()
 	}

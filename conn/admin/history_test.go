@@ -14,10 +14,14 @@ import (
 )
 
 // newTestHistory is a history of a running server whose clock is moved by hand.
-func newTestHistory(t *testing.T) (h *history, srv *server.Server, now func(seconds int) time.Time) {
+func newTestHistory(t *testing.T, with ...func(*server.Config)) (h *history, srv *server.Server, now func(seconds int) time.Time) {
 	t.Helper()
 	m := NewMetrics()
-	srv, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Handler: server.Echo(), OnFanOut: m.FanOut, OnWait: m.Wait})
+	config := server.Config{Listen: []string{"127.0.0.1:0"}, Handler: server.Echo(), OnFanOut: m.FanOut, OnWait: m.Wait}
+	for _, set := range with {
+		set(&config)
+	}
+	srv, err := server.New(config)
 	if err == nil {
 		err = srv.Start()
 	}

@@ -29,6 +29,7 @@ func (n *snapshot) levels(busy float64) []level {
 		{"Write queues", "bytes", float64(n.WriteQueued), float64(n.settings.WriteQueueTotal), "--write-queue-total"},
 		{"Read buffers", "bytes", float64(n.ReadKept), float64(n.settings.ReadBufferTotal), "--read-buffer-total"},
 		{"Broadcast queue", "", float64(n.Hub.Waiting), float64(n.settings.BroadcastQueueFrames), "--broadcast-queue-frames"},
+		{"Waits for NATS", "bytes", float64(n.Cluster.QueuedBytes), float64(n.Cluster.QueueLimit), "--cluster-queue-bytes"},
 		{"Busiest reactor", "share", busy, 1, "of its time"},
 	}
 	bounded := all[:0]

@@ -271,7 +271,7 @@ func (h *Hub) Close() {
 
 // Stats is a snapshot of the broadcasters' work.
 type Stats struct {
-	Published  uint64 // frames accepted by Broadcast and BroadcastWait
+	Published  uint64 // messages accepted, to whatever topics
 	Refused    uint64 // frames refused with ErrBusy
 	Delivered  uint64 // frames taken by a connection: by the kernel or by its queue
 	Writes     uint64 // hand-overs to a connection, of one or more joined frames

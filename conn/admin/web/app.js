@@ -10,6 +10,7 @@ const TABLE_SHARE = 20; // and at least so many times as long as the last look t
 const TABLE_ROWS = 20;
 const SAY_MS = 10_000; // how long the outcome of a close stands
 
+const plural = (n, noun) => `${exact(n)} ${noun}${n === 1 ? "" : "s"}`;
 const byId = (id) => document.getElementById(id);
 
 // ---------------------------------------------------------------------- plots
@@ -54,7 +55,9 @@ function take(event, first) {
   samples = (first ? more : samples.concat(more)).slice(-KEEP);
   const reason = event.not_ready;
   setState(reason ? "not-ready" : "ready", reason ? `Not ready: ${reason}` : "Ready");
-  byId("about").textContent = `${event.version}, up ${seconds((Date.now() - event.began_ms) / 1000)}`;
+  const parts = [event.version, `up ${seconds((Date.now() - event.began_ms) / 1000)}`, plural(event.topics, "topic")];
+  if (event.nodes !== null) parts.push(plural(event.nodes, "other node"));
+  byId("about").textContent = parts.join(", ");
   later();
 }
 
