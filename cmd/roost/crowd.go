@@ -65,7 +65,7 @@ func (c *crowd) open(ctx context.Context, n int) error {
 		err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit),
 			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
 		if err == nil {
-			err = unix.Connect(fd, &c.server)
+			err = connect(fd, &c.server)
 		}
 		if err != nil {
 			return err
@@ -86,6 +86,20 @@ func (c *crowd) open(ctx context.Context, n int) error {
 		}
 	}
 	return nil
+}
+
+// connect goes on when a signal comes in between, such as Go's own: with SO_SNDTIMEO the
+// kernel does not, signal(7).
+func connect(fd int, to unix.Sockaddr) error {
+	for {
+		switch err := unix.Connect(fd, to); err {
+		case unix.EINTR:
+		case unix.EISCONN: // it was done meanwhile
+			return nil
+		default:
+			return err
+		}
+	}
 }
 
 // accepted reads the answer to the handshake: nothing follows it until somebody broadcasts.
