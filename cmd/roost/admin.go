@@ -18,7 +18,7 @@ import (
 
 // adminFlags are those of the admin listener.
 type adminFlags struct {
-	Admin      string `group:"Admin" default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the admin listener: dashboard, metrics, health, publishing, the slowest connections, profiles. Never a public one: those that other machines can reach need --admin-token. 'unix:/path' is a unix socket for its owner, '' switches it off. When the default is taken, or with --reuseport any, roost serves without it until it comes free."`
+	Admin      string `group:"Admin" default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address of the admin listener: dashboard, metrics, health, publishing, the slowest connections, profiles. Never a public one: those that other machines can reach need --admin-token. 'unix:/path' is a unix socket for its owner, an empty one switches it off. When the default is taken, or with --reuseport any, roost serves without it until it comes free."`
 	AdminToken string `group:"Admin" secret:"" reload:"" placeholder:"TOKEN" help:"What clients of the admin listener have to bring, as 'Authorization: Bearer TOKEN' or as the password that a browser asks for; not for /healthz and /readyz. 16 characters or more. Better set in the environment: everybody on a machine can read command lines."`
 
 	PublishToken  string   `group:"Admin" secret:"" reload:"" placeholder:"TOKEN" help:"What a client may bring in place of the admin token to publish (POST /publish), and for nothing else: for back ends. Without it, publishing asks for the admin token if there is one. 16 characters or more. Better set in the environment."`

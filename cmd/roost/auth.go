@@ -11,7 +11,7 @@ type authFlags struct {
 	AuthAudience    string   `group:"Auth" name:"auth-audience" placeholder:"NAME" help:"What a token must have as aud, or in it."`
 	AuthIssuer      string   `group:"Auth" name:"auth-issuer" placeholder:"NAME" help:"What a token must have as iss."`
 	AuthLeeway      duration `group:"Auth" name:"auth-leeway" default:"0" placeholder:"TIME" help:"By how much the clock of whoever makes the tokens may differ: they hold so much longer. 0 means not at all."`
-	AuthCookie      string   `group:"Auth" name:"auth-cookie" default:"token" placeholder:"NAME" help:"Cookie that may carry the token. '' means none."`
+	AuthCookie      string   `group:"Auth" name:"auth-cookie" default:"token" placeholder:"NAME" help:"Cookie that may carry the token. An empty name means none."`
 	AuthURL         string   `group:"Auth" name:"auth-url" placeholder:"URL" help:"Ask this URL about each client instead, with GET and the address of the client in X-Forwarded-For, its path and query in X-Original-URI. 2xx lets it in, as far as JSON in the answer allows, with the same names as in a token: {\"sub\": \"alice\", \"exp\": 1767225600, \"topics\": [\"news*\"], \"pub\": [\"news1\"]}, all optional; 401 and 403 refuse it; after anything else it is answered with 503."`
 	AuthForward     []string `group:"Auth" name:"auth-forward" placeholder:"HEADER" help:"Headers of the client's request that are passed on to --auth-url; if not given, Authorization and Cookie. Repeat or separate with commas."`
 	AuthTimeout     duration `group:"Auth" name:"auth-timeout" default:"3s" placeholder:"TIME" help:"How long a client waits for the answer of --auth-url, its turn included, before it is answered with 503. 0 means 3s."`

@@ -2,7 +2,11 @@
 
 package main
 
-import "roost/conn/cluster"
+import (
+	"fmt"
+
+	"roost/conn/cluster"
+)
 
 // clusterFlags are those of a fleet of nodes.
 type clusterFlags struct {
@@ -13,6 +17,21 @@ type clusterFlags struct {
 	ClusterCert  string   `group:"Cluster" name:"cluster-tls-cert" placeholder:"FILE" help:"Certificate (PEM) that this node shows to NATS. Demands TLS, and --cluster-tls-key."`
 	ClusterKey   string   `group:"Cluster" name:"cluster-tls-key" placeholder:"FILE" help:"Its key (PEM)."`
 	ClusterQueue size     `group:"Cluster" name:"cluster-queue-bytes" default:"16MiB" placeholder:"BYTES" help:"Bytes of messages that may wait for NATS while it is away or slow, and as many of other nodes that may wait to be delivered; beyond, the oldest are lost and counted. 0 means 16MiB."`
+}
+
+// faults lists flags that would be of no effect, and nobody would notice.
+func (f *clusterFlags) faults() (errs []error) {
+	if len(f.Cluster) > 0 {
+		return nil
+	}
+	for _, flag := range []struct{ name, value string }{
+		{"cluster-creds", f.ClusterCreds}, {"cluster-tls-ca", f.ClusterCA}, {"cluster-tls-cert", f.ClusterCert}, {"cluster-tls-key", f.ClusterKey},
+	} {
+		if flag.value != "" {
+			errs = append(errs, fmt.Errorf("--%s: there is no NATS to use it with: want --cluster beside it", flag.name))
+		}
+	}
+	return errs
 }
 
 // config is nil when the node is alone. longest is that of messages, 0 without a limit:

@@ -72,6 +72,13 @@ func TestClusterFaults(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s", c.flag, code, stderr.String())
 		}
 	}
+	// What would be of no effect is not passed over in silence.
+	for _, flag := range []string{"--cluster-creds", "--cluster-tls-ca", "--cluster-tls-cert", "--cluster-tls-key"} {
+		var stderr strings.Builder
+		if code := run([]string{flag + "=" + empty}, io.Discard, &stderr, nil); code != exitUsage || !strings.Contains(stderr.String(), flag+": there is no NATS to use it with") {
+			t.Errorf("%s without --cluster: exit code %d, %s", flag, code, stderr.String())
+		}
+	}
 }
 
 // Two commands are one chat, and the password that NATS wants is never written down.

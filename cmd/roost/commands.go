@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -33,7 +34,7 @@ type commandLine struct {
 
 const description = `Keeps very many WebSocket connections open and reaches all of them at once.
 
-Without command and flags it serves a chat page at http://localhost:8000/ and WebSockets at /ws; every message of any client goes to every client.
+Without command and flags it serves a chat page at http://localhost:8000/ and WebSockets at /ws; every message goes to every client in the same topics. Back ends publish through the admin listener, as 'roost publish' does.
 
 Sizes take KiB, MiB and GiB, times take ms, s, m and h. Every flag can be set by an environment variable, --max-conns by ROOST_MAX_CONNS, and those of serve in a file, 'max-conns: 100000', that --config names. The command line wins over the environment, and that over the file.`
 
@@ -79,7 +80,7 @@ func parse(args []string, stdout io.Writer) (*commandLine, error) {
 		return nil, errHelp
 	}
 	if err != nil {
-		return nil, err
+		return nil, unparsed(parser.Model, args, err)
 	}
 	line.command, line.model = ctx.Selected().Name, ctx.Model
 	var faults []error
@@ -98,6 +99,29 @@ func parse(args []string, stdout io.Writer) (*commandLine, error) {
 		faults = append(faults, v.faults()...)
 	}
 	return &line, located(line.settings, faults)
+}
+
+// unparsed says what is wrong with a command line that kong does not take.
+func unparsed(model *kong.Application, args []string, err error) error {
+	if name := args[0]; !strings.HasPrefix(name, "-") && !isCommand(model, name) {
+		near := slices.MinFunc(model.Children, func(a, b *kong.Node) int { return edits(name, a.Name) - edits(name, b.Name) })
+		return fmt.Errorf("%q is no command; the nearest is %s", name, near.Name)
+	}
+	// A number below 0, which kong takes for a flag.
+	text := strings.Replace(err.Error(), "expected value "+"value but got", "want a value, got", 1)
+	return errors.New(strings.Replace(text, " (short flag)", "", 1))
+}
+
+func isCommand(model *kong.Application, name string) bool {
+	return slices.ContainsFunc(model.Children, func(n *kong.Node) bool { return n.Name == name })
+}
+
+// whereToRead says where the flags of a command line are explained.
+func whereToRead(args []string) string {
+	if parser, err := newParser(new(commandLine), io.Discard, new(bool)); err == nil && len(args) > 0 && args[0] != "serve" && isCommand(parser.Model, args[0]) {
+		return fmt.Sprintf("run 'roost %s -h' for its flags", args[0])
+	}
+	return "run 'roost -h' for all commands and flags"
 }
 
 // printHelp is kong's own help, except that 'roost -h' lists the flags of serve

@@ -34,7 +34,7 @@ type flags struct {
 	Handler      choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client in the sender's topics; echo returns it to its sender; push takes none and closes with status 1008: for those who publish from the back end."`
 	Static       string   `group:"Service" placeholder:"DIR" help:"Serve this folder at / in place of the built-in chat page: all of it, with listings of folders that have no index.html, and hidden files too."`
 	Origins      []string `group:"Service" reload:"" placeholder:"PATTERN" help:"Browser origins that may connect besides the server's own host, as [scheme://]host[:port] with * and ? as wildcards; '*' allows all. Requests without an Origin header come from no browser and pass."`
-	Subprots     []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen."`
+	Subprots     []string `group:"Service" name:"subprotocols" placeholder:"NAME" help:"WebSocket subprotocols to agree to; of those a client offers, its first that is listed here is chosen. With roost.v1, clients can change their topics while they are connected: see conn/server/roost.v1.md."`
 	DefaultTopic string   `group:"Service" default:"all" placeholder:"NAME" help:"Topic of clients that ask for none, and of messages that name none. Clients ask in the query of their request, as in /ws?topic=news&topic=sports, and are in those only."`
 	MaxTopics    count    `group:"Service" default:"16" placeholder:"N" help:"Topics that one client may be in, beside the default one. 0 means no limit."`
 
@@ -98,6 +98,7 @@ func (f *flags) faults() (errs []error) {
 		}
 	}
 	errs = append(errs, f.adminFlags.faults()...)
+	errs = append(errs, f.clusterFlags.faults()...)
 	if err := f.config().Validate(); err != nil {
 		errs = append(errs, err)
 	}

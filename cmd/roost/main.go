@@ -45,7 +45,7 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		for fault := range strings.SplitSeq(err.Error(), "\n") {
 			fmt.Fprintln(stderr, "roost:", fault)
 		}
-		fmt.Fprintln(stderr, "roost: run 'roost -h' for all commands and flags")
+		fmt.Fprintln(stderr, "roost:", whereToRead(args))
 		return exitUsage
 	}
 	switch line.command {

@@ -172,10 +172,21 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 	}
 }
 
-func TestUnknownFlag(t *testing.T) {
-	var stderr strings.Builder
-	if code := run([]string{"--wrokers=3"}, io.Discard, &stderr, nil); code != exitUsage || !strings.Contains(stderr.String(), "--workers") {
-		t.Errorf("exit code %d, %s", code, stderr.String())
+// A command line that cannot be read is answered with what it may have meant, and where
+// to look.
+func TestUnknownWords(t *testing.T) {
+	for args, want := range map[string]string{
+		"--wrokers=3":         "roost: unknown flag --wrokers, did you mean \"--workers\"?\nroost: run 'roost -h'",
+		"pubish x":            "roost: \"pubish\" is no command; the nearest is publish\nroost: run 'roost -h'",
+		"publish --tpoic=a x": "roost: unknown flag --tpoic, did you mean \"--topic\"?\nroost: run 'roost publish -h' for its flags\n",
+		"publish --wait=2 x":  "want a number with a unit, as in 500ms, 30s or 5m\nroost: run 'roost publish -h' for its flags\n",
+		"serve x":             "roost: unexpected argument x\nroost: run 'roost -h'",
+		"--max-topics -1":     "roost: --max-topics: want a value, got \"-1\"; perhaps try --max-topics=\"-1\"?\n",
+	} {
+		var stderr strings.Builder
+		if code := run(strings.Fields(args), io.Discard, &stderr, nil); code != exitUsage || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%s: exit code %d, %s", args, code, stderr.String())
+		}
 	}
 }
 
@@ -201,6 +212,9 @@ func TestHelp(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	help := strings.Join(strings.Fields(out.String()), " ")
+	if strings.ContainsAny(help, "“”") {
+		t.Error("two quotation marks in a help text have become a typographic one") // go/doc.ToText does that
+	}
 	for _, name := range []string{"listen", "path", "handler", "static", "max-conns", "max-conns-per-ip",
 		"accept-rate", "accept-rate-per-ip", "message-rate", "max-handshakes", "max-memory", "trusted-proxies", "reactors", "workers",
 		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",

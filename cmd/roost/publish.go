@@ -25,7 +25,7 @@ import (
 type publishFlags struct {
 	fileFlag
 
-	URL            string   `name:"url" config:"admin" default:"http://127.0.0.1:8001" placeholder:"URL" help:"The server's admin listener: http:// or https:// with host and port, or an address as of --admin of serve, also unix:/path."`
+	URL            string   `name:"url" aliases:"admin" config:"admin" default:"http://127.0.0.1:8001" placeholder:"URL" help:"The server's admin listener: http:// or https:// with host and port, or an address as of --admin of serve, also unix:/path."`
 	PublishToken   string   `secret:"" placeholder:"TOKEN" help:"Token that the server asks for, its --publish-token or --admin-token. Better set in the environment or in a file: everybody on a machine can read command lines."`
 	TokenFile      string   `placeholder:"FILE" help:"File with the token in its first line. Wins over --publish-token."`
 	Topic          []string `placeholder:"NAME" help:"Topics to publish to; each client in one or more of them gets the message once. Without, it goes to the server's default topic. Repeat or separate with commas."`
@@ -171,6 +171,9 @@ func (p *publisher) do(req *http.Request) (*http.Response, error) {
 	defer func() { _ = res.Body.Close() }()
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status says enough
 	r := &refused{status: res.StatusCode, text: res.Status + ": " + strings.TrimSpace(string(text))}
+	if res.StatusCode == http.StatusNotFound {
+		r.text += ": is this the admin listener (--admin) of a roost, and not its public port?"
+	}
 	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
 		r.after = min(time.Duration(s)*time.Second, longestRetry)
 	}

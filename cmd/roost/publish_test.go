@@ -86,11 +86,13 @@ func TestPublishCommand(t *testing.T) {
 		{"--url nowhere x", "", `^$`, "--url: \"nowhere\" is no address", exitUsage, nil, 0, ""},
 		{"--url ftp://a x", "", `^$`, "--url: want http://host:port", exitUsage, nil, 0, ""},
 		{"--url http://me:mine@a x", "", `^$`, "--url: want http://host:port", exitUsage, nil, 0, ""},
+		{"--url http://" + c.addr + " x", "", `^$`, "404 Not Found: 404 page not found: is this the admin listener", exitFailure, nil, 0, ""},
+		{"--admin 127.0.0.1:1 x", "", `^$`, "is roost running", exitFailure, nil, 0, ""}, // as health calls it
 		{"--url 127.0.0.1:1 x", "", `^$`, "is roost running", exitFailure, nil, 0, ""},
 		{"--wait soon x", "", `^$`, "--wait: \"soon\" is not a time", exitUsage, nil, 0, ""},
 	} {
 		args := strings.Fields(s.args)
-		if !strings.Contains(s.args, "--url") {
+		if !strings.Contains(s.args, "--url") && !strings.Contains(s.args, "--admin") {
 			args = append([]string{at}, args...)
 		}
 		code, stdout, stderr := publishing(t, strings.NewReader(s.stdin), nil, args...)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 		return exitFailure
 	}
 	settings := srv.Settings()
-	log.Info("roost is listening", "url", url(srv, f.Path), "admin", desk.url(), "handler", string(f.Handler),
+	log.Info("roost is listening", "url", url(srv, f.Path), "admin", desk.url(), "handler", string(f.Handler), "auth", cmp.Or(f.way(), "off"),
 		"reactors", settings.Reactors, "workers", settings.Workers, "descriptors", descriptors)
 	systemd.ready()
 
