@@ -22,7 +22,7 @@ each=$(($(ulimit -n) - 200))
 needed=$(((conns + each - 1) / each))
 nodes=${1:-$((needed < 2 ? 2 : needed))}
 for n in "$nodes" "$conns" "$messages"; do
-	[[ $n =~ ^[1-9][0-9]*$ ]] || { sed -n 's/^# //; /^Usage/,/instead/p' "$0" >&2; exit 2; }
+	[[ $n =~ ^[1-9][0-9]*$ ]] || { sed -n 's/^# //; /^Usage/,/instead/p' scripts/cluster-local.sh >&2; exit 2; }
 done
 ((nodes >= needed)) || { echo "$conns connections need $needed nodes with $each descriptors each; raise 'ulimit -n' or the number of nodes" >&2; exit 2; }
 

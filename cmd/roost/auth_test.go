@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -189,6 +190,45 @@ func TestStartWithoutKeys(t *testing.T) {
 			t.Errorf("%s: %d, %s", keys, code, text)
 		}
 	}
+}
+
+// TestREADMEToken runs the commands of its section "Who may connect", and connects with
+// the token that they print.
+func TestREADMEToken(t *testing.T) {
+	for _, program := range []string{"bash", "openssl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n### Who may connect\n")
+	_, block, _ := strings.Cut(section, "\n```sh\n")
+	block, _, ok := strings.Cut(block, "\n```\n")
+	if !ok || !strings.Contains(block, "hmac") {
+		t.Fatal("README.md has lost its commands for a token")
+	}
+	cmd := exec.Command("bash", "-euc", "set -o pipefail\n"+block)
+	cmd.Dir = t.TempDir()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, query, ok := strings.Cut(strings.TrimSpace(string(out)), "http://localhost:8000/")
+	if !ok {
+		t.Fatalf("it printed %q", out)
+	}
+	c := execute(t, "--auth-jwt-key", filepath.Join(cmd.Dir, "secret"))
+	for query, want := range map[string]int{
+		query: http.StatusSwitchingProtocols, query + "&topic=sports": http.StatusForbidden, query + "x": http.StatusUnauthorized, "": http.StatusUnauthorized,
+	} {
+		if got := status(t, c.addr, "/ws"+query); got != want {
+			t.Errorf("/ws%s: %d, want %d", query, got, want)
+		}
+	}
+	c.end(t)
 }
 
 // TestTopicAndTokenInBrowser: the page takes over both from its own URL.

@@ -87,6 +87,51 @@ func Example() {
 	// <nil>
 }
 
+// Topics, from the program's side: a client asks for one in its URL, and the program learns
+// how many a message has reached.
+func ExampleServer_Hub() {
+	srv, err := server.New(server.Config{
+		Listen:  []string{"127.0.0.1:0"},
+		Handler: server.Push(), // takes no messages from clients
+		Log:     slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := srv.Start(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = srv.Close() }()
+	phone, err := dial(fmt.Sprintf("ws://%v/ws?topic=football", srv.Addrs()[0]))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, topic := range []string{"football", "chess"} {
+		receipt := hub.NewReceipt() // for one message
+		_, err := srv.Hub().PublishWait(ctx, hub.Message{
+			Topics:  []string{topic},
+			Key:     "score", // replaces an older one that waits for a slow client, with conn.Conflate
+			Frame:   frame.Prepare(frame.Text, []byte("1:0")),
+			Receipt: receipt,
+		})
+		report := receipt.Wait(ctx)
+		fmt.Println(topic, err, report.Complete, report.Subscribers, report.Delivered)
+	}
+	text, err := wsutil.ReadServerText(phone)
+	fmt.Println(string(text), err)
+	closeClient(phone)
+	// Output:
+	// football <nil> true 1 1
+	// chess <nil> true 0 0
+	// 1:0 <nil>
+}
+
 // client is a blocking WebSocket client made of gobwas/ws.
 type client struct {
 	net.Conn
