@@ -13,6 +13,7 @@ import (
 	"net/http"
 	neturl "net/url" // url is what people open
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ type publishFlags struct {
 	URL            string   `name:"url" aliases:"admin" config:"admin" default:"http://127.0.0.1:8001" placeholder:"URL" help:"The server's admin listener: http:// or https:// with host and port, or an address as of --admin of serve, also unix:/path."`
 	PublishToken   string   `secret:"" placeholder:"TOKEN" help:"Token that the server asks for, its --publish-token or --admin-token. Better set in the environment or in a file: everybody on a machine can read command lines."`
 	TokenFile      string   `placeholder:"FILE" help:"File with the token in its first line. Wins over --publish-token."`
-	Topic          []string `placeholder:"NAME" help:"Topics to publish to; each client in one or more of them gets the message once. Without, it goes to the server's default topic. Repeat or separate with commas."`
+	Topic          []string `placeholder:"NAME" sep:"none" help:"Topics to publish to; each client in one or more of them gets the message once. Without, it goes to the server's default topic. Repeat or separate with commas."`
 	Key            string   `placeholder:"KEY" help:"Makes the message the latest value of this key: clients that are behind get it in place of earlier ones, if the server has --slow-consumer conflate."`
 	Wait           duration `default:"0" placeholder:"TIME" help:"How long to wait until the message has been sent to everybody, and tell what became of it; up to 1m. 0 means not to wait."`
 	Text           bool     `xor:"kind" help:"Send a text message, which has to be UTF-8. This is the default."`
@@ -55,10 +56,22 @@ func (f *publishFlags) faults() (errs []error) {
 	if f.File != "" && f.Message != nil {
 		errs = append(errs, errors.New("--file: there is a message already: want one of them"))
 	}
+	if slices.Contains(f.topics(), "") {
+		errs = append(errs, errors.New("--topic: a name is empty: for the default topic leave the flag out"))
+	}
 	if f.Batch && (len(f.Topic) > 0 || f.Key != "" || f.Wait.n > 0 || f.Text || f.Binary || f.IdempotencyKey != "" || f.Message != nil && *f.Message != "-") {
 		errs = append(errs, errors.New("--batch: each line has its own topic, key and data: want nothing but --file or standard input beside it"))
 	}
 	return errs
+}
+
+// topics are those of the message. kong would make nothing of an empty name, and the message would go to
+// everybody.
+func (f *publishFlags) topics() (all []string) {
+	for _, names := range f.Topic {
+		all = append(all, strings.Split(names, ",")...)
+	}
+	return all
 }
 
 // target is where the server is, without a path, and how to get there.
@@ -153,7 +166,7 @@ func (p *publisher) request(ctx context.Context, path, contentType string, body 
 // refused is an answer that is no success.
 type refused struct {
 	status int
-	after  time.Duration // when to come again; 0 if not
+	after  time.Duration // when to come again, if at all
 	text   string
 }
 
@@ -174,8 +187,9 @@ func (p *publisher) do(req *http.Request) (*http.Response, error) {
 	if res.StatusCode == http.StatusNotFound {
 		r.text += ": is this the admin listener (--admin) of a roost, and not its public port?"
 	}
-	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
-		r.after = min(time.Duration(s)*time.Second, longestRetry)
+	r.after = defaultRetry
+	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s >= 0 {
+		r.after = min(time.Duration(s), longestRetry/time.Second) * time.Second
 	}
 	return nil, r
 }
@@ -183,6 +197,8 @@ func (p *publisher) do(req *http.Request) (*http.Response, error) {
 const (
 	// longestRetry bounds what a server may have the command wait.
 	longestRetry = 30 * time.Second
+	// defaultRetry is how long it waits when the server, or a proxy before it, does not say.
+	defaultRetry = time.Second
 	// mostInput bounds a message that is read, in bytes.
 	mostInput = 64 << 20
 	// mostAnswer bounds an answer, or a line of one, in bytes.
@@ -228,7 +244,7 @@ func (p *publisher) send(ctx context.Context, contentType string, payload []byte
 		ctx, cancel = context.WithTimeout(ctx, p.Timeout.n+p.Wait.n)
 		defer cancel()
 	}
-	query := neturl.Values{"topic": p.Topic}
+	query := neturl.Values{"topic": p.topics()}
 	if p.Key != "" {
 		query.Set("key", p.Key)
 	}

@@ -69,6 +69,8 @@ func TestPublishCommand(t *testing.T) {
 		{"--idempotency-key 1 --topic news y", "", `^$`, "roost: 422 Unprocessable Entity: this Idempotency-Key came with another message", exitFailure, nil, 0, ""},
 		{"", "\xff", `^$`, "send it with --binary", exitFailure, nil, 0, ""},
 		{"", strings.Repeat("x", 101), `^$`, "413 Request Entity Too Large: the message is too long: 100 bytes", exitFailure, nil, 0, ""},
+		{"--topic= x", "", `^$`, "--topic: a name is empty", exitUsage, nil, 0, ""},
+		{"--topic news,, x", "", `^$`, "--topic: a name is empty", exitUsage, nil, 0, ""},
 		{"--topic a;b x", "", `^$`, "400 Bad Request: a topic has 1 to 128", exitFailure, nil, 0, ""},
 		{"--publish-token wrong x", "", `^$`, "401 Unauthorized: the publish token is missing or wrong", exitFailure, nil, 0, ""},
 		{"--publish-token wrong --topic news --token-file " + write("token", secret+"\nmore") + " x", "", `as 8: 1 subscriber\n$`, "", exitOK, news, ws.OpText, "x"},

@@ -205,16 +205,34 @@ func (l *lines) next() ([]byte, error) {
 	}
 }
 
+// entry is a line as it comes.
+type entry struct {
+	Topic  given[string]   `json:"topic"`
+	Topics given[[]string] `json:"topics"`
+	Key    *string         `json:"key"`
+	Data   json.RawMessage `json:"data"`
+	Base64 *string         `json:"base64"`
+}
+
+// given is a value that may be missing. It may not be null: a topic that somebody has no value for
+// is not the topic of everybody.
+type given[T any] struct {
+	value T
+	is    bool
+}
+
+func (g *given[T]) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return errors.New("a topic is null: want a name, or none for the default one")
+	}
+	g.is = true
+	return json.Unmarshal(b, &g.value)
+}
+
 // parseLine reads a line: an object with topic or topics, or none for the default one, key,
 // and either data or base64.
 func parseLine(line []byte) (m message, err error) {
-	var in struct {
-		Topic  *string         `json:"topic"`
-		Topics []string        `json:"topics"`
-		Key    *string         `json:"key"`
-		Data   json.RawMessage `json:"data"`
-		Base64 *string         `json:"base64"`
-	}
+	var in entry
 	if !utf8.Valid(line) {
 		return m, errors.New("the line is not UTF-8: send other bytes as base64")
 	}
@@ -227,16 +245,16 @@ func parseLine(line []byte) (m message, err error) {
 		return m, errors.New("the line has more than one JSON value: one message is one line")
 	}
 	switch {
-	case in.Topic != nil && in.Topics != nil:
+	case in.Topic.is && in.Topics.is:
 		return m, errors.New("topic and topics: want one of them")
-	case in.Topic != nil:
-		m.topics = []string{*in.Topic}
-	case in.Topics != nil && len(in.Topics) == 0:
+	case in.Topic.is:
+		m.topics = []string{in.Topic.value}
+	case in.Topics.is && len(in.Topics.value) == 0:
 		return m, errors.New("topics: want one or more")
-	case len(in.Topics) > mostTopics:
+	case len(in.Topics.value) > mostTopics:
 		return m, errTopics
 	}
-	for _, name := range in.Topics {
+	for _, name := range in.Topics.value {
 		if !slices.Contains(m.topics, name) {
 			m.topics = append(m.topics, name)
 		}

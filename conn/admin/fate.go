@@ -55,6 +55,7 @@ func (l *Listener) publishAndWait(w http.ResponseWriter, r *http.Request, m hub.
 	_ = c.SetReadDeadline(time.Now().Add(wait + slowestAnswer)) // else it is the body's, and the client seems to have left
 	_ = c.SetWriteDeadline(time.Now().Add(wait + slowestAnswer))
 	receipt := hub.NewReceipt()
+	defer receipt.Forget()
 	m.Receipt = receipt
 	published, err := l.config.Server.TryPublish(m)
 	if err != nil {

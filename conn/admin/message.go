@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// mostTopics bounds the topics of one message.
-	mostTopics = 256
+	// mostTopics bounds the topics of one message. As many go to other nodes, see package cluster.
+	mostTopics = 255
 	// mostKey bounds the key that makes a message replace earlier ones, in bytes.
 	mostKey = 128
 	// mostWait bounds ?wait.

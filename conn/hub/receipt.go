@@ -21,7 +21,7 @@ type Receipt struct {
 	shards int       // whose fan-out has not ended; guarded by mu
 	owed   int       // fates that connections know of or will, of fan-outs that have ended; guarded by mu
 	fates  [conn.Closed + 1]int
-	took   *hdrhistogram.Histogram // microseconds until the kernel had it; guarded by mu
+	took   *hdrhistogram.Histogram // microseconds until the kernel had it; nil when it is forgotten; guarded by mu
 	all    *sync.Cond              // signalled when nothing is to come
 }
 
@@ -71,16 +71,27 @@ func (r *Receipt) Wait(ctx context.Context) Report {
 		r.all.Wait()
 	}
 	known := r.knownLocked()
-	at := func(q float64) time.Duration {
-		return time.Duration(r.took.ValueAtQuantile(q)) * time.Microsecond
-	}
-	return Report{
+	report := Report{
 		Complete:    r.completeLocked(),
 		Subscribers: max(r.owed, known),
 		Delivered:   r.fates[conn.Sent], Dropped: r.fates[conn.Dropped], Closed: r.fates[conn.Closed],
 		Pending: max(r.owed, known) - known,
-		P50:     at(50), P99: at(99), Max: time.Duration(r.took.Max()) * time.Microsecond,
 	}
+	if r.took != nil {
+		at := func(q float64) time.Duration {
+			return time.Duration(r.took.ValueAtQuantile(q)) * time.Microsecond
+		}
+		report.P50, report.P99, report.Max = at(50), at(99), time.Duration(r.took.Max())*time.Microsecond
+	}
+	return report
+}
+
+// Forget frees what latencies are kept in. Who does not wait any more has to call it unless all is known:
+// the queues of slow connections keep the receipt for as long as they keep its message.
+func (r *Receipt) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.took = nil
 }
 
 // begin is called before the message enters the FIFOs of so many shards.
@@ -95,7 +106,7 @@ func (r *Receipt) Told(f conn.Fate) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fates[f]++
-	if f == conn.Sent {
+	if f == conn.Sent && r.took != nil {
 		took := min(max(time.Since(r.since), time.Microsecond), longestTook)
 		_ = r.took.RecordValue(took.Microseconds()) // in range
 	}

@@ -116,6 +116,23 @@ func read(t *testing.T, fd, n int) {
 	}
 }
 
+// Who does not wait any more can still ask, but for how long it took.
+func TestReceiptIsForgotten(t *testing.T) {
+	h, peers := audience(t, 3, conn.Config{})
+	m := text(4 << 20)
+	r := ask(t, h, Message{Frame: m})
+	if got := now(t, h, r); counts(got) != [5]int{3, 0, 0, 0, 3} {
+		t.Fatalf("%+v", got)
+	}
+	r.Forget()
+	for _, fd := range peers {
+		read(t, fd, len(m.Bytes()))
+	}
+	if got := r.Wait(patience(t)); counts(got) != [5]int{3, 3, 0, 0, 0} || got.Max != 0 || r.took != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestReceiptOfDrops(t *testing.T) {
 	h, _ := audience(t, 3, conn.Config{WriteQueueFrames: 1, SlowConsumer: conn.Drop})
 	first := ask(t, h, Message{Frame: text(4 << 20)})
