@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -154,6 +156,34 @@ func TestPublishTriesAgain(t *testing.T) {
 	busy = 0
 	if code, _, stderr := publishing(t, strings.NewReader(""), nil, "--url", s.URL+"/x", "--batch"); code != exitFailure || !strings.Contains(stderr, "not that of a roost") {
 		t.Errorf("another program's answer: %d, %q", code, stderr)
+	}
+}
+
+// A server that does not say when to come again, or nonsense, is not asked at once.
+func TestRetryAfter(t *testing.T) {
+	var header string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if header != "" {
+			w.Header().Set("Retry-After", header)
+		}
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer s.Close()
+	p := &publisher{client: s.Client(), base: s.URL}
+	for h, want := range map[string]time.Duration{
+		"": defaultRetry, "0": 0, "7": 7 * time.Second, "31": longestRetry, "9000000000000000000": longestRetry,
+		"-1": defaultRetry, "soon": defaultRetry, "Wed, 21 Oct 2015 07:28:00 GMT": defaultRetry,
+	} {
+		header = h
+		req, err := p.request(t.Context(), "/publish", "text/plain", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.do(req) //nolint:bodyclose // there is none
+		var r *refused
+		if !errors.As(err, &r) || r.after != want {
+			t.Errorf("Retry-After %q: %v, %+v; want %v", h, err, r, want)
+		}
 	}
 }
 

@@ -298,6 +298,24 @@ func TestNATSComesLater(t *testing.T) {
 	}
 }
 
+// What has come before the end of a connection is not forgotten with it.
+func TestTakenAtTheEnd(t *testing.T) {
+	b, err := New(Config{URLs: []string{"nats://127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const messages = 100
+	s := &session{bus: b, topics: make(chan *nats.Msg, messages), taken: make(chan struct{}, 1), gone: make(chan struct{})}
+	for range messages {
+		s.topics <- &nats.Msg{Subject: b.subjects.of("a"), Data: []byte("\x01\x01hello")}
+	}
+	close(s.gone)
+	s.take()
+	if n := b.Stats().MessagesIn; n != messages {
+		t.Errorf("%d of %d messages were taken", n, messages)
+	}
+}
+
 // A node that cannot deliver loses the oldest messages, counts them, and holds up nobody.
 func TestSlowNode(t *testing.T) {
 	config := Config{URLs: []string{natstest.Run(t).ClientURL()}, QueueBytes: 1 << 20}

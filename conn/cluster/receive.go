@@ -2,7 +2,8 @@ package cluster
 
 import "roost/conn/frame"
 
-// take looks at what comes, and never waits for those who get it.
+// take looks at what comes, and never waits for those who get it. What has come before the end of the
+// connection is taken, too: nobody sends it again when no other node has lost its own.
 func (s *session) take() {
 	for {
 		select {
@@ -12,7 +13,11 @@ func (s *session) take() {
 			default:
 			}
 			s.bus.receive(m.Data, s.bus.subjects.topicOf(m.Subject))
-		case <-s.ctx.Done():
+		case <-s.gone:
+			for len(s.topics) > 0 {
+				m := <-s.topics
+				s.bus.receive(m.Data, s.bus.subjects.topicOf(m.Subject))
+			}
 			return
 		}
 	}
