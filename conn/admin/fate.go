@@ -21,7 +21,7 @@ type fate struct {
 // report tells it of each subscriber.
 type report struct {
 	Delivered int     `json:"delivered"` // the kernel has taken the last byte
-	Dropped   int     `json:"dropped"`   // it was slow, and stays
+	Dropped   int     `json:"dropped"`   // it was slow, or got a newer one of the same key
 	Closed    int     `json:"closed"`    // it went before
 	Pending   int     `json:"pending"`   // it had to wait when the time was over
 	P50       float64 `json:"p50_ms"`    // from publishing to the last byte, of those delivered
