@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -65,6 +66,10 @@ func (l *Listener) batch(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	c := http.NewResponseController(w)
 	_ = c.EnableFullDuplex() // HTTP/1 can
+	if r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		// The answer begins before the body is read, and would tell such a client to keep it (RFC 9110 section 10.1.1).
+		w.WriteHeader(http.StatusContinue)
+	}
 	w.Header().Set("Content-Type", ndjson)
 	w.Header().Set("Connection", "close") // the body may not be read to its end
 	// The end of the listener ends the wait for a line that may never come.

@@ -762,6 +762,28 @@ func TestBatchOfMuch(t *testing.T) {
 	}
 }
 
+// Who asks before sending the lines is told to go on, and not by the answer to them.
+func TestBatchContinues(t *testing.T) {
+	r := start(t, server.Config{Handler: server.Push()})
+	c := conntest.Connect(t, r.admin.Addr())
+	const lines = "{\"data\":1}\n"
+	c.Raw(fmt.Appendf(nil, "POST /publish/batch HTTP/1.1\r\nHost: localhost\r\nExpect: 100-Continue\r\nContent-Length: %d\r\n\r\n", len(lines)))
+	if res := c.Response(); res.StatusCode != http.StatusContinue {
+		t.Fatal(res.Status)
+	}
+	c.Raw([]byte(lines))
+	res := c.Response()
+	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || string(body) != "{\"line\":1,\"seq\":1,\"subscribers\":0}\n" {
+		t.Errorf("%s %q, %v", res.Status, body, err)
+	}
+	// Who is refused is not.
+	c = conntest.Connect(t, r.admin.Addr())
+	c.Raw([]byte("POST /publish/batch?topic=a HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"))
+	if res := c.Response(); res.StatusCode != http.StatusBadRequest {
+		t.Error(res.Status)
+	}
+}
+
 // Each line is answered before the next has to come; what is cut off is not published.
 func TestBatchIsAStream(t *testing.T) {
 	r := start(t, server.Config{Handler: server.Push()})
