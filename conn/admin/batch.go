@@ -149,8 +149,11 @@ func (b *batch) answer(done hub.Published, err error) (more bool) {
 	if f.result == resultBusy {
 		b.listener.publishing.warn(b.listener.config.Log, f.why)
 	}
-	written := b.answers.Encode(refused{b.lines.n, f.why}) == nil
-	return written && (f.result == resultInvalid || f.result == resultTooBig)
+	more, why := f.result == resultInvalid || f.result == resultTooBig, f.why
+	if !more {
+		why += "; this ends the batch, and lines behind this one are not published"
+	}
+	return b.answers.Encode(refused{b.lines.n, why}) == nil && more
 }
 
 // parts is a body of which each part may take its time. Answers are sent before it waits.

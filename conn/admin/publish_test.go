@@ -488,7 +488,7 @@ func TestPublishToNoServer(t *testing.T) {
 			t.Errorf("after the end: %d %s", res.StatusCode, body)
 		}
 	}
-	if res, body := r.post("/publish/batch", "", strings.NewReader("{\"data\":1}\n{\"data\":2}\n")); res.StatusCode != http.StatusOK || !strings.HasPrefix(body, `{"line":1,"error":"this server is not serving`) || strings.Contains(body, `"line":2`) {
+	if res, body := r.post("/publish/batch", "", strings.NewReader("{\"data\":1}\n{\"data\":2}\n")); res.StatusCode != http.StatusOK || !strings.HasPrefix(body, `{"line":1,"error":"this server is not serving`) || !strings.Contains(body, "lines behind this one are not published") || strings.Contains(body, `"line":2`) {
 		t.Errorf("a batch after the end: %d %s", res.StatusCode, body)
 	}
 	srv, err := server.New(server.Config{Listen: []string{"127.0.0.1:0"}, Handler: server.Echo()})
