@@ -189,7 +189,7 @@ func (p *publisher) do(req *http.Request) (*http.Response, error) {
 	}
 	r.after = defaultRetry
 	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s >= 0 {
-		r.after = min(time.Duration(s), longestRetry/time.Second) * time.Second
+		r.after = time.Duration(min(s, int(longestRetry/time.Second))) * time.Second
 	}
 	return nil, r
 }

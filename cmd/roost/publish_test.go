@@ -179,7 +179,7 @@ func TestRetryAfter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = p.do(req) //nolint:bodyclose // there is none
+		_, err = p.do(req)
 		var r *refused
 		if !errors.As(err, &r) || r.after != want {
 			t.Errorf("Retry-After %q: %v, %+v; want %v", h, err, r, want)
