@@ -21,6 +21,8 @@ var rank = map[string]int{
 	"conn/frame":     0, // pure bytes
 	"conn/handshake": 0, // pure bytes
 	"poller":         1,
+	"conn/keyfile":   1,
+	"conn/secure":    1, // records over a descriptor
 
 	// Only with the build tag roostsim, see "The simulator" in ARCHITECTURE.md.
 	"poller/sim":         0,

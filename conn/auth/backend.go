@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"roost/conn/handshake"
+	"roost/conn/keyfile"
 )
 
 // Backend asks a URL about requests, a bounded number at once. Its methods may be called
@@ -142,7 +143,7 @@ func (b *Backend) ask(q *Question) Answer {
 		return Answer{Err: plain(err)}
 	}
 	defer func() { _ = res.Body.Close() }() // read to its end, or of no use
-	body, err := readAtMost(res.Body, mostAnswer)
+	body, err := keyfile.ReadAtMost(res.Body, mostAnswer)
 	switch status := res.StatusCode; {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return Answer{Status: status}

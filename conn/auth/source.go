@@ -5,16 +5,16 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
+
+	"roost/conn/keyfile"
 )
 
 // source is what is known of where the keys are from.
 type source struct {
-	file    os.FileInfo // as it was when it was read
+	file    keyfile.File // when the keys are from one
 	sum     [sha256.Size]byte
 	fetched time.Time // when a URL was asked last, in vain or not
 	failing bool      // the log knows that the keys cannot be had
@@ -46,7 +46,7 @@ func (v *Verifier) keep(ctx context.Context) {
 			}
 			continue
 		case <-timer.C:
-			if !remote && !v.changed() {
+			if !remote && !v.source.file.Changed() {
 				lookAt(time.Now().Add(v.interval()))
 				continue
 			}
@@ -74,13 +74,6 @@ func (v *Verifier) interval() time.Duration {
 		return never
 	}
 	return v.config.Refresh
-}
-
-// changed reports whether the file is another than the one that was read.
-func (v *Verifier) changed() bool {
-	now, err := os.Stat(v.config.Keys)
-	was := v.source.file
-	return err != nil || was == nil || !os.SameFile(now, was) || !now.ModTime().Equal(was.ModTime()) || now.Size() != was.Size()
 }
 
 // tell logs a change, a fault once, and the end of a fault.
@@ -122,27 +115,7 @@ func (v *Verifier) load(ctx context.Context) (changed bool, err error) {
 	return true, nil
 }
 
-func (v *Verifier) read(context.Context) ([]byte, error) {
-	v.source.file = nil
-	info, err := os.Stat(v.config.Keys)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is no regular file, which could be read again", v.config.Keys)
-	}
-	f, err := os.Open(v.config.Keys)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	text, err := readAtMost(f, mostKeyBytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", v.config.Keys, err)
-	}
-	v.source.file = info // from before: what came in between will be a change
-	return text, nil
-}
+func (v *Verifier) read(context.Context) ([]byte, error) { return v.source.file.Read(mostKeyBytes) }
 
 func (v *Verifier) fetch(ctx context.Context) ([]byte, error) {
 	v.source.fetched = time.Now()
@@ -161,16 +134,8 @@ func (v *Verifier) fetch(ctx context.Context) ([]byte, error) {
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("answered %s; want 200, and no redirect", res.Status)
 	}
-	text, err := readAtMost(res.Body, mostKeyBytes)
+	text, err := keyfile.ReadAtMost(res.Body, mostKeyBytes)
 	return text, plain(err)
-}
-
-func readAtMost(r io.Reader, most int64) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, most+1))
-	if err == nil && int64(len(text)) > most {
-		err = fmt.Errorf("longer than %d bytes", most)
-	}
-	return text, err
 }
 
 // plain is an error of an http.Client without the URL, whose query may hold a secret.

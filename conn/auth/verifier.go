@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"roost/conn/keyfile"
 )
 
 // Verifier judges tokens by keys that it keeps up to date. Its methods may be called
@@ -35,6 +37,7 @@ func Open(config Config) (*Verifier, error) {
 	v := &Verifier{
 		config: config.WithDefaults(), client: newClient(1),
 		asked: make(chan struct{}, 1), wanted: make(chan struct{}, 1),
+		source: source{file: keyfile.File{Path: config.Keys}},
 	}
 	if u, err := url.Parse(config.Keys); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		v.config.Log.Warn("the keys of tokens come over plain http: whoever is on the way can let everybody in", "from", config.Keys)
