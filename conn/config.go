@@ -8,6 +8,7 @@ import (
 
 	"roost/conn/frame"
 	"roost/conn/handshake"
+	"roost/conn/secure"
 )
 
 // SlowConsumer is what happens to a connection whose outbound queue is full.
@@ -117,6 +118,11 @@ type Config struct {
 	// Release: then it is asked again. Nothing is read meanwhile, and the handshake deadline
 	// goes on; a peer that leaves is not waited for. Nil means that there is a seat for everybody.
 	Seat func(c *Conn, r *handshake.Request) *Refusal
+	// Secure makes the TLS session of a connection from [Conn.StartTLS] when its first record
+	// has come; first becomes the session's. Shake has [TLS.Handshake] called, soon and once, by a
+	// goroutine that may wait; it must not block itself. Required for such connections.
+	Secure func(first []byte) *secure.Session
+	Shake  func(t *TLS)
 	// HandOff takes over the descriptor of a connection whose request is for another
 	// path and no WebSocket handshake, with all bytes received so far. received is the callee's.
 	// Required.

@@ -79,15 +79,23 @@ func New(g *Group) *Conn {
 // handled first. When fd cannot be watched it is answered with 503 and closed, the
 // group is told, and the error returned.
 func (c *Conn) Start(p *poller.Poller, fd int, received []byte) error {
+	return c.start(p, fd, received, c)
+}
+
+func (c *Conn) start(p *poller.Poller, fd int, received []byte, h poller.Handler) error {
 	if len(received) > 0 {
 		if c.in == nil {
 			c.in = new(inbound)
 		}
 		c.in.rest, c.in.unread = received, true
 	}
-	if err := p.Register(&c.reg, fd, c); err != nil {
+	if err := p.Register(&c.reg, fd, h); err != nil {
 		c.in = nil
-		c.RefuseUnwatched(fd, unwatched)
+		if h == c {
+			c.RefuseUnwatched(fd, unwatched)
+		} else {
+			c.RefuseUnwatched(fd, &Refusal{Reason: ReasonRegisterFailed}) // no words without TLS
+		}
 		return err
 	}
 	// From here on Sweep may call the registration.

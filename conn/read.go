@@ -4,6 +4,7 @@ package conn
 
 import (
 	"math/bits"
+	"syscall"
 	"unsafe"
 
 	"roost/conn/frame"
@@ -72,12 +73,15 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 	// after a pause nothing is known: then only the kernel's own word ends the loop.
 	short := ev&^poller.Writable == poller.Readable
 	pending := ev&^poller.Writable != 0 // else there is only room to write
+	t := c.tls()
+	raw := short // what holds for the socket, while records are decrypted one by one
+	short = short && t == nil
 	for {
 		kept := 0
 		if in := c.in; in != nil {
 			kept = len(in.rest)
 			if in.unread {
-				short, pending = false, true
+				short, raw, pending = false, false, true
 				if c.stalled() {
 					if in.later && ev&poller.Hangup != 0 {
 						c.seeWhetherGone(s, in)
@@ -101,7 +105,13 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 		if !pending {
 			return poller.Wait
 		}
-		n, errno := socket.Recv(c.reg.FD(), buf[kept:])
+		var n int
+		var errno syscall.Errno
+		if t == nil {
+			n, errno = socket.Recv(c.reg.FD(), buf[kept:])
+		} else {
+			n, errno = t.recv(buf[kept:], raw)
+		}
 		switch {
 		case errno == socket.Again:
 			return poller.Wait
@@ -115,7 +125,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			return poller.Wait
 		}
 		s.bytes += uint64(n)
-		s.emptied = n < len(buf)-kept
+		s.emptied = n < len(buf)-kept && t == nil
 		if !c.consume(s, buf[:kept+n]) {
 			return poller.Wait
 		}
@@ -133,7 +143,11 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 // reading tells; a byte that comes of that is kept, and then the peer is thought to wait.
 func (c *Conn) seeWhetherGone(s *Scratch, in *inbound) {
 	var b [1]byte
-	switch n, errno := socket.Recv(c.reg.FD(), b[:]); {
+	recv := func() (int, syscall.Errno) { return socket.Recv(c.reg.FD(), b[:]) }
+	if t := c.tls(); t != nil {
+		recv = func() (int, syscall.Errno) { return t.recv(b[:], false) }
+	}
+	switch n, errno := recv(); {
 	case errno == socket.Again:
 	case errno != 0:
 		c.fail(lost(errno))

@@ -39,9 +39,9 @@ func (c *Conn) WriteQueued() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out == nil || c.flag&corked != 0 { // what a worker collects is not counted
-		return 0
+		return c.sealedLocked()
 	}
-	n := c.out.weight() - c.out.alone + c.out.bytes
+	n := c.out.weight() - c.out.alone + c.out.bytes + c.sealedLocked()
 	if c.out.partial && c.out.segs[0].whole != nil {
 		n += c.out.stub() - len(c.out.segs[0].b) // the rest keeps all of it alive
 	}

@@ -119,6 +119,13 @@ const (
 	ReasonHandedOff
 	// ReasonRegisterFailed: the poller could not watch the descriptor (503).
 	ReasonRegisterFailed
+	// ReasonTLSPlaintext: a request came without TLS on a port for it (400).
+	ReasonTLSPlaintext
+	// ReasonTLSHandshake: the two sides could not agree in the TLS handshake, or the
+	// peer's certificate was refused, or ours by the peer.
+	ReasonTLSHandshake
+	// ReasonTLSProtocol: a record broke the rules of TLS.
+	ReasonTLSProtocol
 
 	// Reasons is not a reason: it ends a loop over all of them.
 	Reasons
@@ -157,6 +164,9 @@ var reasonNames = [Reasons]string{
 	ReasonShutdown:           "shutdown",
 	ReasonHandedOff:          "handed-off",
 	ReasonRegisterFailed:     "register-failed",
+	ReasonTLSPlaintext:       "tls-plaintext",
+	ReasonTLSHandshake:       "tls-handshake",
+	ReasonTLSProtocol:        "tls-protocol",
 }
 
 func (r Reason) String() string {

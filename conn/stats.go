@@ -11,6 +11,11 @@ type Stats struct {
 	WriteQueued atomic.Int64 // gauge: bytes kept alive by outbound queues; see Config.WriteQueueTotal
 	ReadKept    atomic.Int64 // gauge: bytes of incomplete messages and heads; see Config.ReadBufferTotal
 
+	TLSOpen atomic.Int64 // gauge: connections whose TLS handshake is over
+
+	TLSHandshakes atomic.Uint64 // that succeeded
+	TLSResumed    atomic.Uint64 // of them, with the keys of an earlier connection
+
 	Opened     atomic.Uint64
 	Ended      [Reasons]atomic.Uint64 // by reason
 	MessagesIn atomic.Uint64

@@ -24,6 +24,10 @@ func (c *Conn) shake(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 		in.prelude = false
 		b = b[n:]
 	}
+	if t := c.tls(); t != nil && t.phase.Load() == hello {
+		t.hello(s, in, b)
+		return nil, false
+	}
 	res := c.group.Policy().NegotiateFrom(s.response[:0], b, in.searched)
 	s.response = res.Response[:0]
 	switch res.Kind {

@@ -4,6 +4,7 @@ package conn
 
 import (
 	"bytes"
+	"syscall"
 
 	"roost/conn/frame"
 	"roost/poller/socket"
@@ -116,7 +117,12 @@ func (c *Conn) write(op frame.Opcode, payload []byte) error {
 // connection is still good.
 func (c *Conn) direct(b []byte) (n int, ok bool) {
 	c.reg.BeforeWrite()
-	n, errno := socket.Send(c.reg.FD(), b)
+	var errno syscall.Errno
+	if t := c.tls(); t == nil {
+		n, errno = socket.Send(c.reg.FD(), b)
+	} else {
+		n, errno = t.send(b)
+	}
 	if errno != 0 && errno != socket.Again {
 		c.failLocked(lost(errno))
 		return n, false
@@ -201,6 +207,9 @@ func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out == nil {
+		if t := c.tls(); t != nil {
+			c.flushLocked() // the last record may wait
+		}
 		return
 	}
 	before := c.out.bytes
@@ -219,9 +228,16 @@ func (c *Conn) flushLocked() {
 	if st := c.State(); st != StateOpen && st != StateClosing {
 		return
 	}
+	t := c.tls()
 	for o := c.out; o != nil && len(o.segs) > 0; {
 		c.reg.BeforeWrite()
-		n, errno := o.writeTo(c.reg.FD())
+		var n int
+		var errno syscall.Errno
+		if t == nil {
+			n, errno = o.writeTo(c.reg.FD())
+		} else {
+			n, errno = t.writeTo(o)
+		}
 		o.written(c.group, n)
 		c.group.Stats.sentBy(c).bytes.Add(uint64(n))
 		if errno == socket.Again {
@@ -240,6 +256,9 @@ func (c *Conn) flushLocked() {
 	}
 	if c.flag&corked == 0 {
 		c.forgetLocked()
+	}
+	if t != nil && !t.flushedLocked() {
+		return
 	}
 	if c.State() == StateClosing && c.flag&finSent == 0 {
 		c.flag |= finSent

@@ -75,6 +75,9 @@ type Registration struct {
 // belong to somebody else when it is used.
 func (r *Registration) FD() int { return int(r.fd) }
 
+// Handler is the one given to Register, nil before.
+func (r *Registration) Handler() Handler { return r.handler }
+
 // Call makes the handler run soon with [Called], whatever the socket does. Any
 // goroutine may call it once Register has returned; after Close it does nothing.
 func (r *Registration) Call() { r.mark(uint32(Called)) }

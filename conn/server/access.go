@@ -75,11 +75,17 @@ func (e *AuthKeysError) Error() string { return "the keys of tokens: " + e.err.E
 // Unwrap is the cause.
 func (e *AuthKeysError) Unwrap() error { return e.err }
 
-// ReloadKeys has the keys of tokens read again, if there are any, and does not wait for
-// that; the log tells what came of it.
+// ReloadKeys has the keys of tokens and the certificates read again, if there are any, and
+// does not wait for that; the log tells what came of it.
 func (s *Server) ReloadKeys() {
-	if s.running.Load() && s.access.verifier != nil {
+	if !s.running.Load() {
+		return
+	}
+	if s.access.verifier != nil {
 		s.access.verifier.Reload()
+	}
+	if s.keyring.asked != nil {
+		s.keyring.asked.Ring()
 	}
 }
 

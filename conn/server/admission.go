@@ -11,6 +11,7 @@ import (
 
 	"roost/conn"
 	"roost/conn/handshake"
+	"roost/conn/secure"
 	"roost/poller"
 	"roost/poller/socket"
 )
@@ -53,7 +54,7 @@ func (n *notice) end() bool {
 const refusals = 1024
 
 // reception is what happens to what the listener of that address accepts.
-func (s *Server) reception(addr string) poller.ListenerConfig {
+func (s *Server) reception(addr string, secure bool) poller.ListenerConfig {
 	log := s.config.Log
 	var paused notice
 	return poller.ListenerConfig{
@@ -61,7 +62,7 @@ func (s *Server) reception(addr string) poller.ListenerConfig {
 		OnAccept: func(fd int) {
 			s.admission.accepted.Add(1)
 			s.admission.gate.pass(s.clock(), s.limits.Load().AcceptRate)
-			s.adopt(fd, nil, netip.AddrPort{})
+			s.adopt(fd, arrival{secure: secure})
 		},
 		Admit: s.mayAccept,
 		OnPause: func(errno syscall.Errno) {
@@ -145,9 +146,16 @@ func (g *gate) pass(now time.Duration, rate int) {
 	g.mu.Unlock()
 }
 
-// adopt makes a connection of fd, a non-blocking stream socket. received has been read
-// from it already, and told is its client, if net/http had it before.
-func (s *Server) adopt(fd int, received []byte, told netip.AddrPort) {
+// arrival is what a connection brings along. Only secure is set unless net/http had it before.
+type arrival struct {
+	received []byte          // has been read from it already
+	told     netip.AddrPort  // its client
+	secure   bool            // it speaks TLS
+	session  *secure.Session // its TLS
+}
+
+// adopt makes a connection of fd, a non-blocking stream socket.
+func (s *Server) adopt(fd int, a arrival) {
 	if s.sealed.Load() {
 		socket.Close(fd)
 		return
@@ -155,8 +163,8 @@ func (s *Server) adopt(fd int, received []byte, told netip.AddrPort) {
 	s.shedder.arriving()
 	c := conn.New(s.group)
 	s.hub.Join(c)
-	proxy, refusal := s.arrive(c, fd, told)
-	if err := s.startConn(c, fd, received, proxy, refusal); err != nil {
+	proxy, refusal := s.arrive(c, fd, a.told)
+	if err := s.startConn(c, fd, a, proxy, refusal); err != nil {
 		if s.admission.unwatched.begin(time.Now()) {
 			s.config.Log.Error("connections are refused with 503: epoll cannot watch more", "err", err, "connections", s.hub.Len(),
 				"remedy", "if there is no space left, raise the sysctl fs.epoll.max_user_watches")
@@ -174,13 +182,20 @@ func (s *Server) adopt(fd int, received []byte, told netip.AddrPort) {
 
 // startConn starts c, or turns it away. A connection of a trusted proxy may have something
 // in front of its first request.
-func (s *Server) startConn(c *conn.Conn, fd int, received []byte, proxy bool, refusal *conn.Refusal) error {
+func (s *Server) startConn(c *conn.Conn, fd int, a arrival, proxy bool, refusal *conn.Refusal) error {
 	switch {
 	case refusal == nil:
-		if proxy && received == nil {
+		if proxy && a.received == nil {
 			c.ExpectPrelude()
 		}
-		return c.Start(s.poller, fd, received)
+		if a.secure {
+			return c.StartTLS(s.poller, fd, a.received, a.session)
+		}
+		return c.Start(s.poller, fd, a.received)
+	case a.secure:
+		// An answer would cost a handshake, which is more than is refused.
+		c.RefuseUnwatched(fd, &conn.Refusal{Reason: refusal.Reason})
+		return nil
 	case s.clients.turned.Add(1) <= turnedMost:
 		s.clients.edit(c, func(e *client) { e.is |= turned })
 		return c.StartRefused(s.poller, fd, refusal)

@@ -31,7 +31,10 @@ type Config struct {
 	//	unix:PATH     a unix socket; a file that an ended process left there is replaced
 	//	systemd       all that is left of Inherited
 	//	systemd:NAME  what is left of Inherited and has this name
+	//	tls:ADDRESS   any of these, with TLS
 	Listen []string
+	// TLS has the certificates of listeners with TLS.
+	TLS TLS
 	// Inherited are listening stream sockets that another process has opened, TCP or
 	// unix. Start closes those that Listen mentions and goes on with descriptors of its own; the
 	// others stay the caller's. The file of a unix socket is not removed at the end.
@@ -191,6 +194,7 @@ func (c Config) withDefaults() Config {
 	def(&c.PingInterval, 30*time.Second)
 	def(&c.CloseTimeout, 5*time.Second)
 	def(&c.UserTimeout, 30*time.Second)
+	def(&c.TLS.Handshakes, 1024)
 	def(&c.DrainCode, frame.StatusGoingAway)
 	return c
 }
@@ -223,6 +227,9 @@ func (c Config) Validate() error {
 		if err := checkAddress(addr); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := c.validateTLS(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Handler == nil {
 		bad("no handler")

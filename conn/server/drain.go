@@ -193,6 +193,8 @@ func (s *Server) release() {
 	s.sweeper.close()
 	s.pulse.close()
 	s.access.close()
+	s.keyring.close()
+	s.shakes.done.Wait() // their connections have ended
 	at, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.leave(at)

@@ -4,6 +4,7 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 
 	"roost/conn"
 	"roost/conn/handshake"
+	"roost/conn/secure"
 	"roost/poller/socket"
 )
 
@@ -53,22 +55,35 @@ const (
 const busy = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 // give hands fd to net/http, with what was read from it and its client, if that is not
-// the peer. It owns fd and does not block.
-func (h *handoff) give(fd int, received []byte, client netip.AddrPort) error {
+// the peer, and its TLS, if it has any. It owns fd and does not block.
+func (h *handoff) give(fd int, received []byte, client netip.AddrPort, session *secure.Session) error {
 	if h.open.Add(1) > h.most {
 		h.open.Add(-1)
 		h.refused.Add(1)
-		_, _ = socket.Send(fd, []byte(busy))
+		if session == nil {
+			_, _ = socket.Send(fd, []byte(busy))
+		} else {
+			_, _ = session.Send(fd, []byte(busy))
+		}
 		socket.Close(fd)
 		return errors.New("too many HTTP connections")
 	}
-	nc, err := socket.NetConn(fd, []byte(busy))
+	farewell := []byte(busy)
+	if session != nil {
+		farewell = nil // it would have to be encrypted
+	}
+	nc, err := socket.NetConn(fd, farewell)
 	if err != nil {
 		h.open.Add(-1)
 		h.refused.Add(1)
 		return err
 	}
-	c := &httpConn{Conn: nc, received: received, client: client, home: h}
+	plain := &httpConn{Conn: nc, raw: nc, received: received, client: client, session: session, home: h}
+	c := net.Conn(plain)
+	if session != nil {
+		plain.Conn = session.HandOver(nc)
+		c = httpsConn{plain}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {
@@ -113,8 +128,10 @@ func (h *handoff) Addr() net.Addr { return &net.TCPAddr{} }
 // httpConn is a connection in net/http's hands.
 type httpConn struct {
 	net.Conn
-	received []byte         // to be read first; owned by the reader
-	client   netip.AddrPort // static; as a trusted proxy has told, else zero
+	raw      net.Conn        // has the descriptor
+	session  *secure.Session // nil without TLS
+	received []byte          // to be read first; owned by the reader
+	client   netip.AddrPort  // static; as a trusted proxy has told, else zero
 	home     *handoff
 	once     sync.Once
 }
@@ -127,6 +144,14 @@ func (c *httpConn) Read(p []byte) (int, error) {
 	}
 	return c.Conn.Read(p)
 }
+
+// itself finds the httpConn in one of either kind.
+func (c *httpConn) itself() *httpConn { return c }
+
+// httpsConn is an httpConn with TLS. net/http sees by the method that it is one.
+type httpsConn struct{ *httpConn }
+
+func (c httpsConn) ConnectionState() tls.ConnectionState { return c.session.State() }
 
 // RemoteAddr becomes http.Request.RemoteAddr.
 func (c *httpConn) RemoteAddr() net.Addr {
@@ -174,7 +199,7 @@ func (s *Server) newHTTP() *http.Server {
 func (s *Server) handOff(c *conn.Conn, fd int, received []byte) {
 	told := s.clients.told(c)
 	s.clients.forget(c, s.clock()) // it may be back before its end here is known
-	if err := s.doors.give(fd, received, told); err != nil {
+	if err := s.doors.give(fd, received, told, c.Session()); err != nil {
 		s.config.Log.Debug("HTTP connection dropped", "err", err)
 	}
 }
@@ -204,15 +229,16 @@ func (s *Server) takeBack(w http.ResponseWriter, r *http.Request, head []byte) {
 		http.Error(w, "cannot upgrade this connection", http.StatusInternalServerError)
 		return
 	}
-	c, ok := nc.(*httpConn)
+	of, ok := nc.(interface{ itself() *httpConn })
 	if !ok {
 		_ = nc.Close()
 		return
 	}
+	c := of.itself()
 	// What came behind the head: in net/http's buffer, and not read by it yet.
 	buffered, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	received := slices.Concat(head, buffered, c.received)
-	fd, err := socket.Detach(c.Conn)
+	fd, err := socket.Detach(c.raw)
 	if err != nil { // no descriptor left
 		s.doors.refused.Add(1)
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
@@ -221,7 +247,10 @@ func (s *Server) takeBack(w http.ResponseWriter, r *http.Request, head []byte) {
 		return
 	}
 	c.leave()
-	s.adopt(fd, received, c.client)
+	if c.session != nil {
+		c.session.TakeBack()
+	}
+	s.adopt(fd, arrival{received, c.client, c.session != nil, c.session})
 }
 
 // serveHTTP runs until the hand-off is closed.

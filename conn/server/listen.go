@@ -33,6 +33,7 @@ func inheritedName(addr string) (name string, ok bool) {
 }
 
 func checkAddress(addr string) error {
+	addr, _ = tlsAddress(addr)
 	if name, ok := inheritedName(addr); ok && name == "" && addr != inherited {
 		return fmt.Errorf("listen address %q: want %s for all inherited sockets, or a name behind the colon", addr, inherited)
 	} else if ok {
@@ -46,7 +47,7 @@ func checkAddress(addr string) error {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return fmt.Errorf("listen address %q: want host:port, as in 127.0.0.1:8000, [::1]:8000 or :8000; unix:PATH; %s or %s:NAME", addr, inherited, inherited)
+		return fmt.Errorf("listen address %q: want host:port, as in 127.0.0.1:8000, [::1]:8000 or :8000; unix:PATH; %s or %s:NAME; tls: in front of any for TLS", addr, inherited, inherited)
 	}
 	return nil
 }
@@ -55,9 +56,10 @@ func checkAddress(addr string) error {
 func (s *Server) openListeners() error {
 	left := slices.Clone(s.config.Inherited)
 	for _, addr := range s.config.Listen {
+		addr, secure := tlsAddress(addr)
 		name, ok := inheritedName(addr)
 		if !ok {
-			if err := s.admitFrom(s.poller.Listen(addr, s.reception(addr))); err != nil {
+			if err := s.admitFrom(s.poller.Listen(addr, s.reception(addr, secure))); err != nil {
 				return err
 			}
 			continue
@@ -69,7 +71,7 @@ func (s *Server) openListeners() error {
 			}
 			found = true
 			left[i] = nil
-			if err := s.admitFrom(s.inherit(f)); err != nil {
+			if err := s.admitFrom(s.inherit(f, secure)); err != nil {
 				return err
 			}
 		}
@@ -95,13 +97,13 @@ func names(files []*os.File) string {
 }
 
 // inherit goes on with a socket of Config.Inherited.
-func (s *Server) inherit(f *os.File) (*poller.Listener, error) {
+func (s *Server) inherit(f *os.File, secure bool) (*poller.Listener, error) {
 	fd, err := socket.Inherit(f)
 	if err != nil {
 		return nil, fmt.Errorf("inherited socket: %w", err)
 	}
 	_ = f.Close()
-	return s.poller.ListenOn(fd, s.reception(inherited+":"+f.Name()))
+	return s.poller.ListenOn(fd, s.reception(inherited+":"+f.Name(), secure))
 }
 
 // admitFrom takes l among the listeners.

@@ -11,7 +11,7 @@ import (
 	"roost/poller"
 )
 
-// Stats is a snapshot of everything the server counts. The first seven, and in Hub
+// Stats is a snapshot of everything the server counts. The first eight, and in Hub
 // and Poller what waits, are gauges; the rest only grows.
 type Stats struct {
 	Handshaking int64 // connections whose request is incomplete
@@ -21,6 +21,11 @@ type Stats struct {
 	WriteQueued int64 // bytes that wait for slow connections, bounded by Config.WriteQueueTotal
 	ReadKept    int64 // bytes of what has not arrived whole, bounded by Config.ReadBufferTotal
 	AuthWaiting int64 // clients that the back end has not been asked about yet, bounded by Config.Auth.Queue
+
+	TLSOpen int64 // connections whose TLS handshake is over
+
+	TLSHandshakes uint64 // that succeeded
+	TLSResumed    uint64 // of them, with the keys of an earlier connection
 
 	Accepted     uint64               // connections that listeners have accepted
 	Opened       uint64               // handshakes that succeeded
@@ -50,13 +55,18 @@ func (s *Server) Stats() Stats {
 	}
 	g := &s.group.Stats
 	st := Stats{
-		Handshaking:  g.Handshaking.Load(),
-		Open:         g.Open.Load(),
-		Closing:      g.Closing.Load(),
-		HTTP:         s.doors.open.Load(),
-		WriteQueued:  g.WriteQueued.Load(),
-		ReadKept:     g.ReadKept.Load(),
-		AuthWaiting:  s.access.waiting(),
+		Handshaking: g.Handshaking.Load(),
+		Open:        g.Open.Load(),
+		Closing:     g.Closing.Load(),
+		HTTP:        s.doors.open.Load(),
+		WriteQueued: g.WriteQueued.Load(),
+		ReadKept:    g.ReadKept.Load(),
+		AuthWaiting: s.access.waiting(),
+		TLSOpen:     g.TLSOpen.Load(),
+
+		TLSHandshakes: g.TLSHandshakes.Load(),
+		TLSResumed:    g.TLSResumed.Load(),
+
 		Accepted:     s.admission.accepted.Load(),
 		Opened:       g.Opened.Load(),
 		AcceptWaits:  s.admission.waits.Load(),

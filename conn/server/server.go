@@ -50,6 +50,8 @@ type Server struct {
 	clients   clients
 	access    access
 	memory    *memory
+	keyring   keyring
+	shakes    *handshakes
 	sweeper   sweeper
 	pulse     pulse
 	shedder   *shedder
@@ -91,6 +93,7 @@ func New(config Config) (*Server, error) {
 	}
 	s.shedder = &shedder{server: s, wake: make(chan struct{}, 1)}
 	s.summary = newSummary(s)
+	s.shakes = newHandshakes(config.TLS.Handshakes)
 	s.sweeper.slowest = time.Second
 	s.listeners.Store(new([]*poller.Listener))
 	s.http = s.newHTTP()
@@ -117,6 +120,8 @@ func New(config Config) (*Server, error) {
 		Prelude:          s.prelude,
 		Seat:             s.seat,
 		Client:           s.clients.of,
+		Secure:           s.keyring.session,
+		Shake:            s.shakes.shake,
 		HandOff:          s.handOff,
 		Gone:             s.gone,
 	})
@@ -142,6 +147,9 @@ func (s *Server) Start() (err error) {
 	s.started = true
 	c := s.config
 	if err := s.access.open(c.Auth); err != nil {
+		return err
+	}
+	if err := s.openTLS(); err != nil {
 		return err
 	}
 	var mayPublish func(*conn.Conn, string) bool
