@@ -3,6 +3,7 @@
 package conn
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -21,6 +22,7 @@ type Info struct {
 	Backlog     Backlog
 	Kept        int // bytes of what has not arrived whole
 	Subprotocol string
+	TLS         string         // version, as in "TLS 1.3"; "" without, and before the end of its handshake
 	TCP         socket.TCPInfo // zero when it is no TCP connection
 }
 
@@ -42,6 +44,9 @@ func (c *Conn) Info() Info {
 	}
 	if !c.hasDescriptor() {
 		return info
+	}
+	if s := c.Session(); s != nil {
+		info.TLS = tls.VersionName(s.State().Version)
 	}
 	fd := c.reg.FD()
 	// An error leaves the zero value, which says that it is not known.

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
+	"roost/conn/conntest"
 	"roost/conn/conntest/browser"
 )
 
@@ -116,6 +117,30 @@ func TestChatInBrowser(t *testing.T) {
 	}
 }
 
+// TestSecureChatInBrowser has one person chat over TLS with another who does not.
+func TestSecureChatInBrowser(t *testing.T) {
+	chromium := browser.Start(t)
+	bin := filepath.Join(t.TempDir(), "roost")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	cert, key := conntest.NewAuthority(t).IssueFiles("localhost")
+	secure, plain := freeAddr(t), freeAddr(t)
+	server := startWith(t, bin, secure, "--listen", plain+",tls:"+secure, "--tls-cert", cert, "--tls-key", key)
+	ann := tab{browser.Open(t, chromium, "ann", "https://"+secure+"/", observe)}
+	bob := openTab(t, chromium, "bob", plain)
+	ann.Wait(connected + ` && raw.url.startsWith("wss:")`)
+	bob.Wait(connected)
+	ann.typeIn("whispered")
+	ann.pressEnter()
+	bob.Wait(lastMessage("whispered"))
+	bob.typeIn("said aloud")
+	bob.pressEnter()
+	ann.Wait(lastMessage("said aloud") + ` && faults.length === 0`)
+	server.stop()
+	ann.Wait(`document.body.dataset.state === "reconnecting"`)
+}
+
 var longWord = string(bytes.Repeat([]byte("unbroken"), 60))
 
 // Conditions are JavaScript expressions, true when met.
@@ -199,7 +224,13 @@ type process struct {
 // line of the log, one of which says that the server is ready.
 func startServer(t *testing.T, bin, addr string) *process {
 	t.Helper()
-	s := &process{t: t, cmd: exec.Command(bin, "--listen", addr, "--admin=")}
+	return startWith(t, bin, addr, "--listen", addr)
+}
+
+// startWith is startServer with flags, which have it listen on addr.
+func startWith(t *testing.T, bin, addr string, flags ...string) *process {
+	t.Helper()
+	s := &process{t: t, cmd: exec.Command(bin, append(flags, "--admin=")...)}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

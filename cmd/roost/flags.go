@@ -28,7 +28,7 @@ import (
 type flags struct {
 	fileFlag
 
-	Listen       []string `group:"Service" default:":8000" placeholder:"ADDRESS" help:"Addresses to listen on. HOST:PORT, where ':8000' is every address, IPv4 and IPv6, and port 0 lets the system choose; unix:PATH for a unix socket; systemd for the sockets of a systemd socket unit, systemd:NAME for those with this FileDescriptorName=. Repeat or separate with commas."`
+	Listen       []string `group:"Service" default:":8000" placeholder:"ADDRESS" help:"Addresses to listen on. HOST:PORT, where ':8000' is every address, IPv4 and IPv6, and port 0 lets the system choose; unix:PATH for a unix socket; systemd for the sockets of a systemd socket unit, systemd:NAME for those with this FileDescriptorName=; tls: in front of any of these for TLS, as in tls::8443 (see --tls-cert). Repeat or separate with commas."`
 	ReusePort    bool     `group:"Service" name:"reuseport" help:"Share the TCP ports with other processes of the same user that do the same: a new server starts beside the old one, which then drains. A second server that starts by mistake is not noticed."`
 	Path         string   `group:"Service" default:"/ws" placeholder:"PATH" help:"Request path of the WebSocket endpoint."`
 	Handler      choice   `group:"Service" default:"chat" placeholder:"chat|echo|push" help:"What happens to a client's message: chat sends it to every client in the sender's topics; echo returns it to its sender; push takes none and closes with status 1008: for those who publish from the back end."`
@@ -72,6 +72,7 @@ type flags struct {
 	DrainCode       count    `group:"Stopping" default:"1001" placeholder:"N" help:"Status with which they are closed: 1001 is going away, 1012 service restart; any that a server may send. 0 means 1001."`
 	ShutdownTimeout duration `group:"Stopping" default:"30s" placeholder:"TIME" help:"How long to wait for clients' answers after that; a second signal ends at once. 0 means without limit."`
 
+	tlsFlags
 	authFlags
 	adminFlags
 	clusterFlags
@@ -90,6 +91,7 @@ func (f *flags) faults() (errs []error) {
 	}
 	one("handler", f.Handler, "chat", "echo", "push")
 	one("slow-consumer", f.SlowConsumer, "close", "drop", "conflate")
+	one("tls-min", f.TLSMin, "1.2", "1.3")
 	one("log-level", f.LogLevel, "debug", "info", "warn", "error")
 	one("log-format", f.LogFormat, "text", "json")
 	if f.Static != "" {
@@ -99,6 +101,7 @@ func (f *flags) faults() (errs []error) {
 	}
 	errs = append(errs, f.adminFlags.faults()...)
 	errs = append(errs, f.clusterFlags.faults()...)
+	errs = append(errs, f.tlsFlags.faults()...)
 	if err := f.config().Validate(); err != nil {
 		errs = append(errs, err)
 	}
@@ -109,6 +112,7 @@ func (f *flags) faults() (errs []error) {
 func (f *flags) config() server.Config {
 	return server.Config{
 		Listen:               f.Listen,
+		TLS:                  f.tlsFlags.config(),
 		ReusePort:            f.ReusePort,
 		Handler:              f.handler(),
 		Path:                 f.Path,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"os"
@@ -149,7 +150,7 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 		"--static=/no/such/folder", "--listen=nowhere", "--log-level=loud", "--origins=a b",
 		"--trusted-proxies=nobody", "--max-memory=1KiB", "--accept-rate=2000000", "--max-conns-per-ip=some", "--message-rate=1s",
 		"--max-handshakes=-1", "--accept-rate-per-ip=x", "--write-queue-total=1KiB", "--read-buffer-total=much", "--tcp-user-timeout=1ms",
-		"--drain-time=25h", "--drain-delay=later", "--drain-code=1005", "--listen=unix:"}, io.Discard, &stderr, nil)
+		"--tls-min=1.1", "--tls-cert=a.pem", "--tls-handshakes=x", "--drain-time=25h", "--drain-delay=later", "--drain-code=1005", "--listen=unix:"}, io.Discard, &stderr, nil)
 	if code != exitUsage {
 		t.Errorf("exit code %d, want 2", code)
 	}
@@ -161,7 +162,7 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 		"write queue total: 1024", "--read-buffer-total: \"much\" is not a size", "TCP user timeout: 1ms",
 		"trusted proxy \"nobody\"", "max memory: 1024", "accept rate: 2000000", "--max-conns-per-ip: \"some\"", "--message-rate: \"1s\"",
 		"--max-handshakes: \"-1\"", "--accept-rate-per-ip: \"x\"", "--slow-consumer: \"wait\" is unknown; want close, drop, conflate", "path", "--static", "--log-level", "origin", "nowhere",
-		"drain time: 25h", "--drain-delay: \"later\"", "status 1005", "\"unix:\"",
+		"--tls-min: \"1.1\" is unknown; want 1.2, 1.3", "--tls-cert names 1 files and --tls-key 0", "--tls-handshakes: \"x\"", "drain time: 25h", "--drain-delay: \"later\"", "status 1005", "\"unix:\"",
 	} {
 		if !strings.Contains(stderr.String(), part) {
 			t.Errorf("not reported: %s", part)
@@ -219,7 +220,7 @@ func TestHelp(t *testing.T) {
 		"accept-rate", "accept-rate-per-ip", "message-rate", "max-handshakes", "max-memory", "trusted-proxies", "reactors", "workers",
 		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",
 		"read-buffer-total", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
-		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "admin", "admin-token", "publish-token", "publish-max", "publish-window",
+		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "tls-cert", "tls-key", "tls-min", "tls-client-ca", "tls-handshakes", "admin", "admin-token", "publish-token", "publish-max", "publish-window",
 		"cluster", "cluster-name", "cluster-creds", "cluster-tls-ca", "cluster-tls-cert", "cluster-tls-key", "cluster-queue-bytes", "log-level", "log-format"} {
 		from := strings.Index(help, "--"+name+"=")
 		if from < 0 {
@@ -240,6 +241,21 @@ func TestHelp(t *testing.T) {
 		if number && !strings.Contains(about, "Default") {
 			t.Errorf("--%s does not say its default: %s", name, about)
 		}
+	}
+}
+
+func TestTLSFlags(t *testing.T) {
+	line, err := parse([]string{"--listen", "tls::8443", "--tls-cert", "a.pem,b.pem", "--tls-key", "a.key", "--tls-key", "b.key",
+		"--tls-min", "1.3", "--tls-client-ca", "ca.pem", "--tls-handshakes", "7"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := server.TLS{
+		Certs:      []server.KeyPair{{Cert: "a.pem", Key: "a.key"}, {Cert: "b.pem", Key: "b.key"}},
+		MinVersion: tls.VersionTLS13, ClientCA: "ca.pem", Handshakes: 7,
+	}
+	if got := line.Serve.config().TLS; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

@@ -167,10 +167,17 @@ func raiseLimit(log *slog.Logger, f *flags) uint64 {
 // url is where a person on this machine opens the page.
 func url(srv *server.Server, path string) string {
 	var urls []string
-	for _, addr := range srv.Addrs() {
-		if _, tcp := addr.(*net.TCPAddr); tcp {
+	secure := srv.Secure()
+	for i, addr := range srv.Addrs() {
+		_, tcp := addr.(*net.TCPAddr)
+		switch {
+		case tcp && secure[i]:
+			urls = append(urls, "https"+strings.TrimPrefix(pageAt(addr.String()), "http"))
+		case tcp:
 			urls = append(urls, pageAt(addr.String()))
-		} else {
+		case secure[i]:
+			urls = append(urls, "tls:"+addr.Network()+":"+addr.String())
+		default:
 			urls = append(urls, addr.Network()+":"+addr.String())
 		}
 	}
@@ -187,8 +194,10 @@ func pageAt(addr string) string {
 }
 
 func remedy(err error) string {
-	keys := new(server.AuthKeysError)
+	keys, certs := new(server.AuthKeysError), new(server.TLSError)
 	switch {
+	case errors.As(err, &certs):
+		return "have --tls-cert and --tls-key name files in PEM that this user may read, the key of each certificate in the same place as it"
 	case errors.As(err, &keys):
 		return "have --auth-jwt-key name a file that this user may read, or a URL that answers, with a JSON Web Key Set, public keys in PEM, or in a file a secret"
 	case errors.Is(err, syscall.EADDRINUSE):

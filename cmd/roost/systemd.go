@@ -29,7 +29,10 @@ func inherited(log *slog.Logger, listen []string) []*os.File {
 		return nil
 	}
 	files := activation.Files(true)
-	wanted := slices.ContainsFunc(listen, func(addr string) bool { return addr == "systemd" || strings.HasPrefix(addr, "systemd:") })
+	wanted := slices.ContainsFunc(listen, func(addr string) bool {
+		addr = strings.TrimPrefix(addr, "tls:")
+		return addr == "systemd" || strings.HasPrefix(addr, "systemd:")
+	})
 	if len(files) > 0 && !wanted {
 		log.Warn("a socket unit has opened sockets that nobody listens on", "sockets", len(files), "remedy", "start with --listen systemd")
 	}

@@ -36,6 +36,7 @@ type row struct {
 	Unsent        int     `json:"unsent_bytes"` // in the kernel's send buffer
 	Retransmitted int     `json:"retransmitted_segments"`
 	Subprotocol   string  `json:"subprotocol"`
+	TLS           string  `json:"tls"` // version, "" without
 }
 
 func newRow(c server.ConnInfo) row {
@@ -50,6 +51,7 @@ func newRow(c server.ConnInfo) row {
 		RTT: c.TCP.RTT.Seconds(), RTTVar: c.TCP.RTTVar.Seconds(),
 		Unacked: c.TCP.Unacked, Unsent: c.TCP.Unsent, Retransmitted: c.TCP.Retransmitted,
 		Subprotocol: c.Subprotocol,
+		TLS:         c.TLS,
 	}
 }
 
@@ -77,12 +79,12 @@ func (l *Listener) conns(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tPEER\tSTATE\tAGE\tIDLE\tFRAMES\tQUEUED\tUNSENT\tUNACKED\tDROPPED\tKEPT\tRTT\tRETRANS\tSUBPROTOCOL")
+	fmt.Fprintln(table, "ID\tPEER\tSTATE\tAGE\tIDLE\tFRAMES\tQUEUED\tUNSENT\tUNACKED\tDROPPED\tKEPT\tRTT\tRETRANS\tSUBPROTOCOL\tTLS")
 	for i := range rows {
 		c := &rows[i]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\n", c.ID, c.Peer, c.State,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\n", c.ID, c.Peer, c.State,
 			seconds(c.Age), seconds(c.Idle), c.QueuedFrames, c.QueuedBytes, c.Unsent, c.Unacked, c.Dropped, c.KeptBytes,
-			seconds(c.RTT), c.Retransmitted, cmp.Or(c.Subprotocol, "-"))
+			seconds(c.RTT), c.Retransmitted, cmp.Or(c.Subprotocol, "-"), cmp.Or(c.TLS, "-"))
 	}
 	_ = table.Flush() // fails when the client has left
 	if len(rows) == 0 {

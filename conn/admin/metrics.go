@@ -124,6 +124,7 @@ var numbers = []number{
 	{"roost_handshakes_limit", gauge, "Most connections whose request is incomplete (--max-handshakes); 0 means no limit.", func(n *snapshot) float64 { return float64(max(0, n.settings.MaxHandshakes)) }},
 	{"roost_ready", gauge, "1 when /readyz says so, else 0.", func(n *snapshot) float64 { return map[bool]float64{true: 1}[n.ready] }},
 
+	{"roost_tls_connections", gauge, "Connections whose TLS handshake is over, without those that net/http serves.", func(n *snapshot) float64 { return float64(n.TLSOpen) }},
 	{"roost_accepts_total", counter, "Connections accepted by the listeners.", func(n *snapshot) float64 { return float64(n.Accepted) }},
 	{"roost_accept_pauses_total", counter, "Times that accepting stopped for want of descriptors.", func(n *snapshot) float64 { return float64(n.AcceptPauses) }},
 	{"roost_memory_pauses_total", counter, "Times that accepting stopped for --max-memory.", func(n *snapshot) float64 { return float64(n.MemoryPauses) }},
@@ -213,6 +214,7 @@ type collector struct {
 
 	numbers                                        []*prometheus.Desc // as in numbers
 	upgrades, closes, drops, lost, busy, publishes *prometheus.Desc
+	handshakes                                     *prometheus.Desc // of TLS
 	info                                           prometheus.Metric
 }
 
@@ -221,13 +223,14 @@ func (l *Listener) newRegistry() *prometheus.Registry {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	c := &collector{
-		listener:  l,
-		upgrades:  desc("roost_upgrades_total", "Opening handshakes by what came of them.", "result"),
-		closes:    desc("roost_closes_total", "Connections that ended, by reason.", "reason"),
-		drops:     desc("roost_drops_total", "Frames that were not sent, by reason: slow-consumer is --slow-consumer drop, broadcast-queue-full a publisher that did not wait.", "reason"),
-		lost:      desc("roost_cluster_lost_total", "Messages between nodes that were lost, by reason: "+losses()+".", "reason"),
-		busy:      desc("roost_reactor_busy_seconds_total", "Time that a reactor was at work. Its rate is the reactor's saturation.", "reactor"),
-		publishes: desc("roost_publish_requests_total", "Requests to publish, and lines of batches, by what came of them.", "result"),
+		listener:   l,
+		upgrades:   desc("roost_upgrades_total", "Opening handshakes by what came of them.", "result"),
+		handshakes: desc("roost_tls_handshakes_total", "TLS handshakes by result: full, resumed (with keys of an earlier connection), failed, and plaintext for requests without TLS. For who left, took too long or was dropped see roost_closes_total.", "result"),
+		closes:     desc("roost_closes_total", "Connections that ended, by reason.", "reason"),
+		drops:      desc("roost_drops_total", "Frames that were not sent, by reason: slow-consumer is --slow-consumer drop, broadcast-queue-full a publisher that did not wait.", "reason"),
+		lost:       desc("roost_cluster_lost_total", "Messages between nodes that were lost, by reason: "+losses()+".", "reason"),
+		busy:       desc("roost_reactor_busy_seconds_total", "Time that a reactor was at work. Its rate is the reactor's saturation.", "reactor"),
+		publishes:  desc("roost_publish_requests_total", "Requests to publish, and lines of batches, by what came of them.", "result"),
 		info: prometheus.MustNewConstMetric(desc("roost_info", "Always 1.", "version", "go"), gauge, 1,
 			l.config.Version, runtime.Version()),
 	}
@@ -250,7 +253,7 @@ func losses() string {
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.closes, c.drops, c.lost, c.busy, c.publishes, c.info.Desc()}) {
+	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.handshakes, c.closes, c.drops, c.lost, c.busy, c.publishes, c.info.Desc()}) {
 		ch <- d
 	}
 }
@@ -271,6 +274,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		count(c.upgrades, o.result, float64(value))
 	}
+	count(c.handshakes, "full", float64(n.TLSHandshakes-n.TLSResumed))
+	count(c.handshakes, "resumed", float64(n.TLSResumed))
+	count(c.handshakes, "failed", float64(n.Ended[conn.ReasonTLSHandshake]))
+	count(c.handshakes, "plaintext", float64(n.Ended[conn.ReasonTLSPlaintext]))
 	for r := conn.ReasonNone + 1; r < conn.Reasons; r++ {
 		count(c.closes, r.String(), float64(n.Ended[r]))
 	}

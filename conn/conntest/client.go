@@ -69,6 +69,12 @@ func Dial(t testing.TB, addr, path string, headers ...string) *Client {
 // come drop by drop.
 func DialNarrow(t testing.TB, addr, path string, receive int) *Client {
 	t.Helper()
+	return ConnectNarrow(t, addr, receive).upgrade(addr, path)
+}
+
+// ConnectNarrow is Connect with such a buffer.
+func ConnectNarrow(t testing.TB, addr string, receive int) *Client {
+	t.Helper()
 	narrow := func(_, _ string, rc syscall.RawConn) error {
 		var err error
 		cerr := rc.Control(func(fd uintptr) {
@@ -76,7 +82,7 @@ func DialNarrow(t testing.TB, addr, path string, receive int) *Client {
 		})
 		return errors.Join(cerr, err)
 	}
-	return connect(t, addr, net.Dialer{Timeout: Patience, Control: narrow}).upgrade(addr, path)
+	return connect(t, addr, net.Dialer{Timeout: Patience, Control: narrow})
 }
 
 func (c *Client) upgrade(addr, path string, headers ...string) *Client {

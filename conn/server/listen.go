@@ -59,7 +59,7 @@ func (s *Server) openListeners() error {
 		addr, secure := tlsAddress(addr)
 		name, ok := inheritedName(addr)
 		if !ok {
-			if err := s.admitFrom(s.poller.Listen(addr, s.reception(addr, secure))); err != nil {
+			if err := s.admitFrom(secure)(s.poller.Listen(addr, s.reception(addr, secure))); err != nil {
 				return err
 			}
 			continue
@@ -71,7 +71,7 @@ func (s *Server) openListeners() error {
 			}
 			found = true
 			left[i] = nil
-			if err := s.admitFrom(s.inherit(f, secure)); err != nil {
+			if err := s.admitFrom(secure)(s.inherit(f, secure)); err != nil {
 				return err
 			}
 		}
@@ -106,17 +106,29 @@ func (s *Server) inherit(f *os.File, secure bool) (*poller.Listener, error) {
 	return s.poller.ListenOn(fd, s.reception(inherited+":"+f.Name(), secure))
 }
 
-// admitFrom takes l among the listeners.
-func (s *Server) admitFrom(l *poller.Listener, err error) error {
-	if err != nil {
-		return err
+// listener accepts connections, all with TLS or all without.
+type listener struct {
+	*poller.Listener
+	secure bool
+}
+
+// admitFrom takes what it is given among the listeners.
+func (s *Server) admitFrom(secure bool) func(*poller.Listener, error) error {
+	return func(l *poller.Listener, err error) error {
+		if err != nil {
+			return err
+		}
+		all := append(slices.Clone(*s.listeners.Load()), listener{l, secure})
+		s.listeners.Store(&all)
+		return s.setUserTimeout(l)
 	}
-	all := append(slices.Clone(*s.listeners.Load()), l)
-	s.listeners.Store(&all)
+}
+
+func (s *Server) setUserTimeout(l *poller.Listener) error {
 	if _, tcp := l.Addr().(*net.TCPAddr); !tcp || s.config.UserTimeout < 0 {
 		return nil
 	}
-	err = l.SetUserTimeout(s.config.UserTimeout)
+	err := l.SetUserTimeout(s.config.UserTimeout)
 	if errors.Is(err, syscall.ENOPROTOOPT) || errors.Is(err, syscall.EOPNOTSUPP) { // an inherited socket may be one of Multipath TCP
 		s.config.Log.Warn("this listener's connections cannot have a TCP user timeout", "listener", l.Addr().String(), "err", err)
 		return nil
@@ -132,4 +144,13 @@ func (s *Server) Addrs() []net.Addr {
 		addrs = append(addrs, l.Addr())
 	}
 	return addrs
+}
+
+// Secure tells of each of Addrs whether it speaks TLS.
+func (s *Server) Secure() []bool {
+	var secure []bool
+	for _, l := range *s.listeners.Load() {
+		secure = append(secure, l.secure)
+	}
+	return secure
 }

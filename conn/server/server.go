@@ -38,8 +38,8 @@ type Server struct {
 	// Static after Start.
 	poller *poller.Poller
 
-	running   atomic.Bool                        // hub and poller are there
-	listeners atomic.Pointer[[]*poller.Listener] // grows during Start
+	running   atomic.Bool                // hub and poller are there
+	listeners atomic.Pointer[[]listener] // grows during Start
 
 	mu      sync.Mutex
 	started bool // guarded by mu
@@ -95,7 +95,7 @@ func New(config Config) (*Server, error) {
 	s.summary = newSummary(s)
 	s.shakes = newHandshakes(config.TLS.Handshakes)
 	s.sweeper.slowest = time.Second
-	s.listeners.Store(new([]*poller.Listener))
+	s.listeners.Store(new([]listener))
 	s.http = s.newHTTP()
 	s.group = conn.NewGroup(conn.Config{
 		Handler:          &paced{Handler: s.control(config.Handler), server: s},

@@ -1,0 +1,255 @@
+//go:build linux
+
+package server_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"roost/conn"
+	"roost/conn/conntest"
+	"roost/conn/server"
+)
+
+// byHand opens a WebSocket over records that the test makes. What is sent goes to the
+// network, what comes is read through TLS.
+func byHand(t *testing.T, c *conntest.Client, config *tls.Config) (_ *conntest.Client, network net.Conn, r *conntest.Records) {
+	t.Helper()
+	addr := c.RemoteAddr().String()
+	network = c.Conn
+	r = c.SecureByHand(config)
+	send(t, network, r.Seal(conntest.RecordData, []byte(conntest.Request(addr, "/ws"))))
+	c.Accepted()
+	return c, network, r
+}
+
+func send(t *testing.T, to net.Conn, b []byte) {
+	t.Helper()
+	if _, err := to.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Faults in records end the connection with an alert and its own reason, and nothing of
+// what follows is taken.
+func TestBrokenRecords(t *testing.T) {
+	for _, c := range []struct {
+		name, alert string
+		records     func(r *conntest.Records) []byte
+	}{
+		{"bad tag", "bad record MAC", func(r *conntest.Records) []byte {
+			b := r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpText, "forged"))
+			b[len(b)-1] ^= 1
+			return b
+		}},
+		{"oversized", "record overflow", func(*conntest.Records) []byte { return []byte{conntest.RecordData, 3, 3, 0x50, 0, 0} }},
+		{"oversized inside", "record overflow", func(r *conntest.Records) []byte {
+			return r.Seal(conntest.RecordData, make([]byte, 16<<10+1))
+		}},
+		{"wrong version", "protocol version", func(*conntest.Records) []byte { return []byte{conntest.RecordData, 2, 0, 0, 1, 0} }},
+		{"renegotiation", "unexpected message", func(r *conntest.Records) []byte {
+			return r.Seal(conntest.RecordHandshake, clientHello(t, &tls.Config{ServerName: "localhost"})[5:])
+		}},
+		{"too many key updates", "unexpected message", func(r *conntest.Records) []byte {
+			var all []byte
+			for range 20 {
+				all = append(all, r.Update(false)...)
+			}
+			return all
+		}},
+		{"too many empty records", "unexpected message", func(r *conntest.Records) []byte {
+			var all []byte
+			for range 20 {
+				all = append(all, r.Seal(conntest.RecordData, nil)...)
+			}
+			return all
+		}},
+	} {
+		for _, dribble := range []int{0, 1} {
+			if c.name == "oversized inside" && dribble == 1 {
+				dribble = 500
+			}
+			t.Run(fmt.Sprintf("%s in pieces of %d", c.name, dribble), func(t *testing.T) {
+				srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
+				client := conntest.Connect(t, addr)
+				if dribble > 0 {
+					client.Dribble(dribble)
+				}
+				client, network, r := byHand(t, client, ca.Trust("localhost"))
+				_, _ = network.Write(c.records(r)) // the server may close before the last byte
+				_, _, err := client.Next()
+				if err == nil || !strings.Contains(err.Error(), c.alert) {
+					t.Errorf("the client sees %v, want the alert %q", err, c.alert)
+				}
+				_ = network.Close()
+				eventually(t, "the reason is counted", func() bool { return srv.Stats().Ended[conn.ReasonTLSProtocol] == 1 })
+			})
+		}
+	}
+}
+
+// A KeyUpdate asks for an answer each. One who reads none of them is cut off, and what waits
+// for him stays bounded; one who does is served.
+func TestKeyUpdates(t *testing.T) {
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Push(), WriteQueueTotal: 1 << 30})
+	good, network, r := byHand(t, conntest.Connect(t, addr), ca.Trust("localhost"))
+	for range 10 {
+		send(t, network, r.Update(true))
+	}
+	send(t, network, r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpPing, "with new keys")))
+	good.Expect(ws.OpPong, "with new keys")
+
+	_, network, r = byHand(t, conntest.ConnectNarrow(t, addr, 4<<10), ca.Trust("localhost"))
+	most := int64(0)
+	for {
+		var some []byte
+		for range 200 { // data in between, for crypto/tls counts what is of no use
+			for range 8 {
+				some = append(some, r.Update(true)...)
+			}
+			some = append(some, r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpPong, ""))...)
+		}
+		_ = network.SetDeadline(time.Now().Add(conntest.Patience))
+		_, err := network.Write(some)
+		most = max(most, srv.Stats().WriteQueued)
+		if err != nil {
+			if errors.Is(err, io.EOF) || strings.Contains(err.Error(), "reset") || strings.Contains(err.Error(), "broken pipe") {
+				break
+			}
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the flood is counted", func() bool { return srv.Stats().Ended[conn.ReasonTLSProtocol] == 1 })
+	if most > 256<<10 {
+		t.Errorf("%d bytes waited for one who does not read", most)
+	}
+	eventually(t, "nothing waits", func() bool { return srv.Stats().WriteQueued == 0 })
+}
+
+// TestRenegotiationIsRefused uses a client that can ask for it, in TLS 1.2.
+func TestRenegotiationIsRefused(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("there is no openssl here")
+	}
+	srv, addr, _, _ := startTLS(t, server.Config{Handler: server.Echo()})
+	cmd := exec.Command(openssl, "s_client", "-connect", addr, "-tls1_2", "-legacy_renegotiation")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the handshake is over", func() bool { return srv.Stats().TLSHandshakes == 1 })
+	_, _ = io.WriteString(in, "R\n")
+	eventually(t, "it is refused", func() bool { return srv.Stats().TLSOpen == 0 })
+	_ = in.Close()
+	_ = cmd.Wait() // it fails, as it should
+	eventually(t, "the reason is counted", func() bool {
+		st := srv.Stats()
+		return st.Ended[conn.ReasonTLSProtocol]+st.Ended[conn.ReasonHandshakeAbandoned] == 1
+	})
+}
+
+// A stream that is cut off is no close: neither where a record ends nor in one.
+func TestTruncatedClose(t *testing.T) {
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
+	for i, cut := range []int{0, 3, 20} {
+		c, network, r := byHand(t, conntest.Connect(t, addr), ca.Trust("localhost"))
+		record := r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpText, "half of this"))
+		send(t, network, record[:cut])
+		tcp := network.(*net.TCPConn)
+		if err := tcp.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if code := c.Closed(); code != 0 {
+			t.Errorf("closed with %d", code)
+		}
+		_ = c.Close()
+		eventually(t, "the peer is gone", func() bool { return srv.Stats().Ended[conn.ReasonPeerGone] == uint64(i+1) })
+	}
+}
+
+// Those who do not go on with their handshake are dropped at its deadline, wherever they
+// have stopped, and take no goroutine before their first record is there.
+func TestSlowHandshakes(t *testing.T) {
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(), HandshakeTimeout: 300 * time.Millisecond})
+	hello := clientHello(t, ca.Trust("localhost"))
+	cuts := []int{0, 1, 4, 5, 100, len(hello) - 1, len(hello)}
+	for _, cut := range cuts {
+		c := conntest.Connect(t, addr)
+		c.Raw(hello[:cut])
+		if _, err := io.ReadAll(c.Conn); err != nil && !strings.Contains(err.Error(), "reset") {
+			t.Errorf("after %d bytes: %v", cut, err)
+		}
+	}
+	eventually(t, "all have timed out", func() bool { return srv.Stats().Ended[conn.ReasonHandshakeTimeout] == uint64(len(cuts)) })
+	if n := srv.Stats().ReadKept; n != 0 {
+		t.Errorf("%d bytes are still kept", n)
+	}
+}
+
+// clientHello is the first record of a client.
+func clientHello(t *testing.T, config *tls.Config) []byte {
+	t.Helper()
+	a, b := net.Pipe()
+	defer func() { _ = a.Close() }()
+	defer func() { _ = b.Close() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = tls.Client(b, config).Handshake() // it is cut off
+	}()
+	head := make([]byte, 5)
+	if _, err := io.ReadFull(a, head); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, int(head[3])<<8|int(head[4]))
+	if _, err := io.ReadFull(a, body); err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Close()
+	<-done
+	return append(head, body...)
+}
+
+// With all places taken by clients that have stopped, the next one waits a second and
+// is served; who leaves meanwhile is not waited for.
+func TestHandshakePlaces(t *testing.T) {
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(), TLS: server.TLS{Handshakes: 2}})
+	hello := clientHello(t, ca.Trust("localhost"))
+	stuck := func() *conntest.Client {
+		c := conntest.Connect(t, addr)
+		c.Raw(hello)
+		return c
+	}
+	for range 2 {
+		c := stuck()
+		if _, err := io.ReadFull(c.Conn, make([]byte, 1)); err != nil { // the server's answer: it is in its place
+			t.Fatal(err)
+		}
+	}
+	_ = stuck().Close()
+	eventually(t, "who left is counted", func() bool {
+		return srv.Stats().Ended[conn.ReasonHandshakeAbandoned]+srv.Stats().Ended[conn.ReasonPeerReset] <= 1
+	})
+	c := conntest.DialTLS(t, addr, "/ws", ca.Trust("localhost"))
+	c.Text("at last")
+	c.ExpectText("at last")
+	if n := srv.Stats().Ended[conn.ReasonHandshakeFlood]; n < 1 || n > 2 {
+		t.Errorf("%d were dropped for others, want one or two", n)
+	}
+}
