@@ -32,6 +32,8 @@
 //	netpoll's map entry               ~  40 B
 //	hub slot                              8 B
 //
+// A connection with TLS has a TLS and a session of crypto/tls besides, about 7 kB.
+//
 // The rest of what the process grows by per connection, less than half as much, is
 // the garbage collector's headroom and the garbage of the handshakes. TestSizes
 // checks the first figure, scripts/density-gate.sh and scripts/million.sh the sum.
@@ -43,6 +45,7 @@
 //	Conn.mu -> netpoll's mutex        (a connection leaves epoll under its write lock)
 //	Conn.mu -> pool.mu                (a write that meets a full buffer may queue the registration)
 //	Conn.mu -> a lock of Config.Client or of a Watcher
+//	Conn.mu -> locks of crypto/tls -> secure.Session's mutex  (sealing; the reader takes them without Conn.mu)
 //	hub queue mutex -> Conn.mu        (a publisher that has to wait is held)
 //
 // No lock is held while a Handler method runs.

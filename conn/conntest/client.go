@@ -69,16 +69,20 @@ func Dial(t testing.TB, addr, path string, headers ...string) *Client {
 // come drop by drop.
 func DialNarrow(t testing.TB, addr, path string, receive int) *Client {
 	t.Helper()
-	return ConnectNarrow(t, addr, receive).upgrade(addr, path)
+	return ConnectNarrow(t, addr, receive, 0).upgrade(addr, path)
 }
 
-// ConnectNarrow is Connect with such a buffer.
-func ConnectNarrow(t testing.TB, addr string, receive int) *Client {
+// ConnectNarrow is Connect with such a buffer. A largest segment of so many bytes, if not 0,
+// makes the server's send buffer small as well, which begins with room for some segments.
+func ConnectNarrow(t testing.TB, addr string, receive, segment int) *Client {
 	t.Helper()
 	narrow := func(_, _ string, rc syscall.RawConn) error {
 		var err error
 		cerr := rc.Control(func(fd uintptr) {
 			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receive)
+			if segment != 0 {
+				err = errors.Join(err, syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, segment))
+			}
 		})
 		return errors.Join(cerr, err)
 	}

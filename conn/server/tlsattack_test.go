@@ -109,7 +109,7 @@ func TestKeyUpdates(t *testing.T) {
 	send(t, network, r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpPing, "with new keys")))
 	good.Expect(ws.OpPong, "with new keys")
 
-	_, network, r = byHand(t, conntest.ConnectNarrow(t, addr, 4<<10), ca.Trust("localhost"))
+	_, network, r = byHand(t, conntest.ConnectNarrow(t, addr, 4<<10, 536), ca.Trust("localhost"))
 	most := int64(0)
 	for {
 		var some []byte
