@@ -419,3 +419,99 @@ func TestIdleTLSConnections(t *testing.T) {
 		t.Errorf("an idle TLS connection takes %d bytes, want 8192 at the most", each)
 	}
 }
+
+// TestProxyInFrontOfTLS has a proxy that passes TLS on and says who the client is.
+func TestProxyInFrontOfTLS(t *testing.T) {
+	for _, piece := range []int{1000, 1} {
+		srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(), TrustedProxies: []string{"127.0.0.1"}})
+		c := conntest.Connect(t, addr)
+		c.Dribble(piece)
+		c.Raw([]byte("PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n"))
+		if _, err := c.Secure(ca.Trust("localhost")); err != nil {
+			t.Fatal(err)
+		}
+		c.Raw([]byte(conntest.Request(addr, "/ws")))
+		c.Accepted()
+		srv.Hub().Each(func(of *conn.Conn) {
+			if client := srv.Client(of).String(); client != "192.0.2.7:4711" {
+				t.Errorf("the client is %s", client)
+			}
+			if v := of.Info().TLS; v != "TLS 1.3" {
+				t.Errorf("its version is %q", v)
+			}
+		})
+	}
+}
+
+// One HTTP connection too many is told so over TLS as well.
+func TestTooManyHTTPConnectionsOverTLS(t *testing.T) {
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(), MaxHTTPConns: 1})
+	get := func() int {
+		c := conntest.Connect(t, addr)
+		if _, err := c.Secure(ca.Trust("localhost")); err != nil {
+			t.Fatal(err)
+		}
+		c.Raw([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+		return c.Response().StatusCode
+	}
+	if code := get(); code != 404 {
+		t.Errorf("the first gets %d", code)
+	}
+	if code := get(); code != 503 {
+		t.Errorf("the second gets %d, want 503", code)
+	}
+	eventually(t, "it is counted", func() bool { return srv.Stats().HTTPRefused == 1 })
+}
+
+func TestTLSOverUnixSocket(t *testing.T) {
+	ca := conntest.NewAuthority(t)
+	cert, key := ca.IssueFiles("localhost")
+	path := "unix:" + t.TempDir() + "/s"
+	srv, _ := start(t, server.Config{
+		Listen: []string{"tls:" + path, "127.0.0.1:0"}, Handler: server.Echo(),
+		TLS: server.TLS{Certs: []server.KeyPair{{Cert: cert, Key: key}}},
+	})
+	c := conntest.DialTLS(t, path, "/ws", ca.Trust("localhost"))
+	c.Text("local")
+	c.ExpectText("local")
+	if got := fmt.Sprint(srv.Secure()); got != "[true false]" {
+		t.Errorf("Secure says %s", got)
+	}
+}
+
+// A refusal would take a handshake: who has too many connections is cut off.
+func TestLimitsPerAddressOverTLS(t *testing.T) {
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(), Limits: server.Limits{MaxConnsPerIP: 1}})
+	c := conntest.DialTLS(t, addr, "/ws", ca.Trust("localhost"))
+	if _, err := conntest.Connect(t, addr).Secure(ca.Trust("localhost")); err == nil {
+		t.Error("a second connection was let in")
+	}
+	c.Text("the first stays")
+	c.ExpectText("the first stays")
+	eventually(t, "it is counted", func() bool { return srv.Stats().Ended[conn.ReasonMaxConnsPerIP] == 1 })
+}
+
+// A stop closes clients of both kinds, and those in the middle of their handshake.
+func TestShutdownOverTLS(t *testing.T) {
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
+	c := conntest.DialTLS(t, addr, "/ws", ca.Trust("localhost"))
+	stuck := conntest.Connect(t, addr)
+	stuck.Raw(clientHello(t, ca.Trust("localhost")))
+	if _, err := io.ReadFull(stuck.Conn, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(t.Context()) }()
+	op, p, err := c.Next()
+	if err != nil || op != ws.OpClose {
+		t.Fatalf("%v %q, %v; want a close frame", op, p, err)
+	}
+	c.Raw(conntest.CloseFrame(1001, ""))
+	if _, _, err := c.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ends with %v, want a close_notify", err)
+	}
+	_ = c.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
