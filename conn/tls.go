@@ -72,10 +72,10 @@ func (c *Conn) tls() *TLS {
 	return t
 }
 
-// Session is the TLS of c, nil if it has none, or its handshake is not over. It may be called by
+// Session is the TLS of c, nil if it has none, its handshake is not over, or it has failed. It may be called by
 // the Handler and by Config.Seat and Config.HandOff.
 func (c *Conn) Session() *secure.Session {
-	if t := c.tls(); t != nil && t.phase.Load() >= sealed {
+	if t := c.tls(); t != nil && t.phase.Load() == sealed {
 		return t.session
 	}
 	return nil
