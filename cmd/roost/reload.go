@@ -62,7 +62,7 @@ func (r *reloader) reload() {
 	r.srv.ReloadKeys()
 	if r.line.Serve.File == "" {
 		if r.line.Serve.AuthKey != "" || len(r.line.Serve.TLSCert) > 0 {
-			r.log.Info("SIGHUP: reading keys and certificates; nothing else to reload without --config")
+			r.log.Info("SIGHUP: reading the keys of tokens and the certificates; nothing else to reload without --config")
 		} else {
 			r.log.Warn("SIGHUP: nothing to reload without --config")
 		}
