@@ -14,6 +14,7 @@
 //	policy.go      the settings, and the rules a request on Policy.Path must meet
 //	origin.go      RFC 6454 origins, host names and ports
 //	extensions.go  the grammar of an offer of extensions
+//	deflate.go     offers of permessage-deflate, and the answer
 //	upgrade.go     Negotiate, and the 101 response
 //	response.go    every refusal, and how one is written
 //
@@ -32,7 +33,8 @@
 //
 // # Extensions
 //
-// None is ever agreed, but an offer that breaks the grammar is refused
-// (RFC 6455 section 9.1). Negotiation would go into ws.Upgrader.Negotiate, at
-// the one place where the exchange of upgrade.go builds its Upgrader.
+// An offer that breaks the grammar is refused (RFC 6455 section 9.1). With
+// [Policy.Compress] the first offer of permessage-deflate (RFC 7692) that can be met is
+// agreed to; an offer with unknown or wrong parameters is declined, and the connection
+// opens without. No other extension is ever agreed.
 package handshake

@@ -4,10 +4,11 @@ import "bytes"
 
 const extensionsHeader = "Sec-WebSocket-Extensions"
 
-// checkExtensions judges what a client offers by RFC 6455 section 9.1. None of
-// it is ever agreed, but an offer that does not conform to the grammar must fail
-// the handshake. The lines are one list, of one element at least.
-func checkExtensions(r *Request) bool {
+// negotiate judges what a client offers by RFC 6455 section 9.1, and reports whether it
+// conforms to the grammar; else the handshake must fail. With compress, window is the
+// server's in bits by the first offer of permessage-deflate that can be met (RFC 7692
+// section 5.1), else 0. The lines are one list, of one element at least.
+func negotiate(r *Request, compress bool) (window int, ok bool) {
 	offers := 0
 	for name, value := range r.Headers() {
 		if !foldEqual(name, extensionsHeader) {
@@ -18,18 +19,23 @@ func checkExtensions(r *Request) bool {
 		for offer := range list(value) {
 			token, params, more := bytes.Cut(offer, semicolon)
 			if token = trim(token); len(token) == 0 || !all(token, tokenByte) {
-				return false
+				return 0, false
 			}
+			d := deflateOffer{good: string(token) == deflateToken, window: maxWindow}
 			for more {
 				var param []byte
 				if param, params, more = bytes.Cut(params, semicolon); !validParam(param) {
-					return false
+					return 0, false
 				}
+				d.take(param)
+			}
+			if compress && d.good && window == 0 {
+				window = d.window
 			}
 			offers++
 		}
 	}
-	return offers > 0
+	return window, offers > 0
 }
 
 // validParam reports whether b is token [ "=" (token | quoted-string) ].

@@ -48,6 +48,7 @@ func fuzzPolicies() []*Policy {
 	open.Origins = []string{"*"}
 	narrow.Origins = []string{"*.example.com", "http://[::1]:*", "null"}
 	small.MaxHead, small.MaxHeaders = 200, 6
+	open.Compress = true
 	return []*Policy{open, narrow, small}
 }
 

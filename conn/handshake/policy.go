@@ -40,6 +40,10 @@ type Policy struct {
 	// without a subprotocol, and the client decides whether it stays.
 	Subprotocols []string
 
+	// Compress says that permessage-deflate (RFC 7692) may be agreed to, without context
+	// takeover in either direction. Otherwise no extension is.
+	Compress bool
+
 	// MaxHead is the largest request head in bytes, from the request line to
 	// the empty line, inclusive. Longer ones are refused with 431. There is no
 	// default here; 8192 is usual.
@@ -121,8 +125,12 @@ func (p *Policy) check(h *head) *refusal {
 		return &manyOrigins
 	case h.origins == 1 && !p.allowed(h.req.Origin, h.req.Host): // item 7
 		return &originRefused
-	case h.extensions > 0 && !checkExtensions(&h.req): // item 9 and section 9.1
-		return &badExtensions
+	}
+	if h.extensions > 0 { // item 9 and section 9.1
+		var ok bool
+		if h.window, ok = negotiate(&h.req, p.Compress); !ok {
+			return &badExtensions
+		}
 	}
 	return nil
 }

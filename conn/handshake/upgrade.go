@@ -61,6 +61,10 @@ type Result struct {
 	// subprotocol, or -1 for none.
 	Subprotocol int
 
+	// Window is the size of the window with which the server may deflate messages, as a
+	// power of two from 9 to 15, when permessage-deflate is agreed, or 0 when it is not.
+	Window int
+
 	// Request is the scanned head, in views into b. It is empty for Incomplete
 	// and partial where a Refuse says the head is malformed or too long.
 	Request Request
@@ -128,7 +132,7 @@ func (p *Policy) NegotiateFrom(dst, b []byte, from int) Result {
 			name = p.Subprotocols[index]
 		}
 	}
-	response, err := accept(dst, h.key, name)
+	response, err := accept(dst, h.key, name, h.window)
 	if err != nil {
 		return p.refuse(dst, n, &h.req, &notComputed)
 	}
@@ -138,6 +142,7 @@ func (p *Policy) NegotiateFrom(dst, b []byte, from int) Result {
 		Response:    response,
 		Status:      101,
 		Subprotocol: index,
+		Window:      h.window,
 		Request:     h.req,
 	}
 }
@@ -163,8 +168,8 @@ func (p *Policy) refuse(dst []byte, n int, r *Request, fault *refusal) Result {
 }
 
 // accept appends the 101 response for a valid key (RFC 6455 section 4.2.2) to
-// dst. subprotocol is "" for none.
-func accept(dst, key []byte, subprotocol string) ([]byte, error) {
+// dst. subprotocol is "" for none, window 0 for no compression.
+func accept(dst, key []byte, subprotocol string, window int) ([]byte, error) {
 	x := exchanges.Get().(*exchange)
 	x.request = append(x.request[:len(canonicalHead)], key...)
 	if subprotocol != "" {
@@ -172,7 +177,7 @@ func accept(dst, key []byte, subprotocol string) ([]byte, error) {
 		x.request = append(x.request, subprotocol...)
 	}
 	x.request = append(x.request, "\r\n\r\n"...)
-	x.unread, x.response, x.subprotocol = x.request, dst, subprotocol
+	x.unread, x.response, x.subprotocol, x.window = x.request, dst, subprotocol, window
 
 	_, err := x.upgrader.Upgrade(x)
 
@@ -195,6 +200,7 @@ const canonicalHead = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r
 type exchange struct {
 	upgrader    ws.Upgrader
 	subprotocol string
+	window      int    // of permessage-deflate, 0 without
 	request     []byte // canonicalHead and what follows; reused
 	unread      []byte // what the Upgrader has not read of request
 	response    []byte // the caller's dst, growing
@@ -207,9 +213,18 @@ var exchanges = sync.Pool{New: func() any {
 		ReadBufferSize:  512,
 		WriteBufferSize: 512,
 		ProtocolCustom:  func([]byte) (string, bool) { return x.subprotocol, true },
+		OnBeforeUpgrade: x.extensions,
 	}
 	return x
 }}
+
+// extensions is the header line that says what has been agreed, if anything.
+func (x *exchange) extensions() (ws.HandshakeHeader, error) {
+	if x.window == 0 {
+		return nil, nil
+	}
+	return ws.HandshakeHeaderString(extensionsHeader + ": " + deflateAnswer(x.window) + "\r\n"), nil
+}
 
 // Read gives the Upgrader the canonical request.
 func (x *exchange) Read(b []byte) (int, error) {

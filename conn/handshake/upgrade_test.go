@@ -351,7 +351,7 @@ func TestByteByByte(t *testing.T) {
 func sameResult(t *testing.T, got, want Result) {
 	t.Helper()
 	if got.Kind != want.Kind || got.N != want.N || got.Status != want.Status || got.Reason != want.Reason ||
-		got.Subprotocol != want.Subprotocol || !bytes.Equal(got.Response, want.Response) ||
+		got.Subprotocol != want.Subprotocol || got.Window != want.Window || !bytes.Equal(got.Response, want.Response) ||
 		!bytes.Equal(got.Request.Target, want.Request.Target) || !bytes.Equal(got.Request.headers, want.Request.headers) {
 		t.Fatalf("got %+v\nwant %+v", got, want)
 	}
@@ -360,10 +360,10 @@ func sameResult(t *testing.T, got, want Result) {
 // TestAcceptReportsUpgrader gives the Upgrader what only a bug in the scan
 // could give it.
 func TestAcceptReportsUpgrader(t *testing.T) {
-	if dst, err := accept([]byte("x"), []byte("short"), ""); err == nil || string(dst) != "x" {
+	if dst, err := accept([]byte("x"), []byte("short"), "", 0); err == nil || string(dst) != "x" {
 		t.Errorf("got %q, %v", dst, err)
 	}
-	if dst, err := accept(nil, []byte("dGhlIHNhbXBsZSBub25jZQ=="), strings.Repeat("p", 5000)); err != nil || len(dst) < 5000 {
+	if dst, err := accept(nil, []byte("dGhlIHNhbXBsZSBub25jZQ=="), strings.Repeat("p", 5000), 0); err != nil || len(dst) < 5000 {
 		t.Errorf("long subprotocol: %d bytes, %v", len(dst), err)
 	}
 }
