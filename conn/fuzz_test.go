@@ -49,7 +49,7 @@ func expected(in []byte, maxMessage int64) (out []byte, why Reason) {
 	var parser frame.Parser
 	var message []byte
 	for {
-		part, n, ok, err := parser.Next(in, maxMessage)
+		part, n, ok, err := parser.Next(in, maxMessage, false)
 		in = in[n:]
 		switch {
 		case err != nil:

@@ -268,7 +268,7 @@ func (c *Conn) parse(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 			in.unread = true
 			return b, false
 		}
-		part, n, complete, err := in.parser.Next(b, c.group.MaxMessage)
+		part, n, complete, err := in.parser.Next(b, c.group.MaxMessage, false)
 		b = b[n:]
 		if err != nil {
 			c.reject(err)

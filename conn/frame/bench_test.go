@@ -30,7 +30,7 @@ func BenchmarkNext(b *testing.B) {
 			b.ReportAllocs()
 			var p Parser
 			for b.Loop() {
-				if _, n, ok, err := p.Next(in, 1<<20); n != len(in) || !ok || err != nil {
+				if _, n, ok, err := p.Next(in, 1<<20, false); n != len(in) || !ok || err != nil {
 					b.Fatal(n, ok, err)
 				}
 			}
@@ -46,7 +46,7 @@ func BenchmarkNextInParts(b *testing.B) {
 	var p Parser
 	for b.Loop() {
 		for rest := in; len(rest) > 0; {
-			part, n, ok, err := p.Next(rest[:min(len(rest), 4<<10)], 1<<20)
+			part, n, ok, err := p.Next(rest[:min(len(rest), 4<<10)], 1<<20, false)
 			if rest = rest[n:]; !ok || err != nil || part.Last != (len(rest) == 0) {
 				b.Fatal(part.Last, ok, err)
 			}

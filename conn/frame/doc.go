@@ -5,8 +5,8 @@
 // It knows headers, masking, fragmentation, control frames, the UTF-8 rule for
 // text, close payloads and the close code that answers each fault.
 //
-// It does not know sockets, buffers, deadlines, queues, extensions, or what a
-// message means. It neither assembles a message from its parts nor answers a
+// It does not know sockets, buffers, deadlines, queues, the negotiation of
+// extensions, or what a message means. It neither assembles a message from its parts nor answers a
 // ping: both need memory or a socket, and those belong to the caller.
 //
 // # Parsing
@@ -16,7 +16,7 @@
 // own. The read loop of a connection looks like this:
 //
 //	for len(b) > 0 {
-//		part, n, ok, err := parser.Next(b, maxMessage)
+//		part, n, ok, err := parser.Next(b, maxMessage, false)
 //		if err != nil {
 //			return err // a *frame.Error, whose Code goes into the close frame
 //		}
@@ -30,6 +30,12 @@
 // A parser at rest is the zero Parser. An idle connection therefore stores
 // neither parser nor bytes.
 //
+// # Compression
+//
+// Where permessage-deflate (RFC 7692) was agreed to, without context takeover, an
+// [Inflater] makes a message of the parts of a compressed one, and a [Compressor] makes
+// compressed frames. Neither is a connection's: nothing is kept between two messages.
+//
 // # Encoding
 //
 // A frame for many receivers is encoded once by [Prepare] and shared. A frame
@@ -37,5 +43,6 @@
 // [AppendClose].
 //
 // Types, opcodes and the masking kernel come from github.com/gobwas/ws, used
-// for its pure parts only: its own reader blocks in the middle of a frame.
+// for its pure parts only: its own reader blocks in the middle of a frame. DEFLATE is
+// that of github.com/klauspost/compress.
 package frame

@@ -28,6 +28,7 @@ const (
 	// MASK and a seven-bit length, where 126 and 127 announce a longer one.
 	bitFin     = 0x80
 	bitsRsv    = 0x70
+	bitRsv1    = 0x40
 	bitsOpcode = 0x0f
 	bitMask    = 0x80
 	bitsLength = 0x7f

@@ -15,8 +15,8 @@ func (e *Error) Error() string { return "frame: " + e.Reason }
 
 // Returned by Parser.Next because of a frame's header.
 var (
-	// ErrReservedBits is returned when RSV1, RSV2 or RSV3 is set: no extension
-	// is negotiated that would give them a meaning.
+	// ErrReservedBits is returned when RSV1, RSV2 or RSV3 is set where no extension
+	// that is negotiated gives them a meaning.
 	ErrReservedBits = &Error{StatusProtocolError, "reserved bits set without an extension"}
 	// ErrReservedOpcode is returned for opcodes 3-7 and 11-15.
 	ErrReservedOpcode = &Error{StatusProtocolError, "reserved opcode"}
@@ -53,6 +53,14 @@ var (
 	ErrBadClosePayload = &Error{StatusProtocolError, "close payload of one byte"}
 	// ErrBadCloseCode is returned for a close code that may not be sent.
 	ErrBadCloseCode = &Error{StatusProtocolError, "invalid close code"}
+)
+
+// Returned by Inflater.Inflate, beside ErrTooBig and ErrInvalidUTF8.
+var (
+	// ErrInvalidDeflate is returned when a compressed message cannot be inflated. RFC
+	// 7692 names no code; that for data inconsistent with its type fits best (RFC 6455
+	// section 7.4.1).
+	ErrInvalidDeflate = &Error{StatusInvalidPayload, "invalid deflate stream"}
 )
 
 // parserErrors is everything Parser.Next may fail with. A Parser remembers its

@@ -29,6 +29,7 @@ type Parser struct {
 	inFrame   bool      // the header of a data frame was read, not all of the frame
 	fin       bool      // the open data frame is the last of its message
 	started   bool      // a part of the open message was handed out
+	deflated  bool      // the open message is compressed
 	failed    uint8     // 1 + position in parserErrors, or 0
 }
 
@@ -46,6 +47,9 @@ type Part struct {
 	// Last marks the part that completes a message. Always true for control
 	// frames. Only a last part of a message may have no Data.
 	Last bool
+	// Deflated marks the parts of a compressed message: put together, they are for
+	// Inflater. Text was not checked.
+	Deflated bool
 }
 
 // Next parses the front of b, a piece of the client's byte stream that begins
@@ -65,15 +69,19 @@ type Part struct {
 // frame is handed out whole, also between the fragments of a message.
 //
 // maxMessage bounds the bytes of a message over all its fragments; 0 means no
-// limit. It is checked when a header's length is there, before any payload.
+// limit. It is checked when a header's length is there, before any payload. A
+// compressed message may have a little more, since data without repetition grows.
+//
+// deflate says that permessage-deflate was agreed to: then RSV1 on the first frame
+// of a message says that it is compressed (RFC 7692 section 6).
 //
 // Next does not allocate.
-func (p *Parser) Next(b []byte, maxMessage int64) (part Part, n int, ok bool, err error) {
+func (p *Parser) Next(b []byte, maxMessage int64, deflate bool) (part Part, n int, ok bool, err error) {
 	if p.failed != 0 {
 		return Part{}, 0, false, parserErrors[p.failed-1]
 	}
 	for !p.inFrame {
-		h, size, e := p.readHeader(b[n:], maxMessage)
+		h, size, e := p.readHeader(b[n:], maxMessage, deflate)
 		if e != nil {
 			return p.fail(e)
 		}
@@ -87,10 +95,10 @@ func (p *Parser) Next(b []byte, maxMessage int64) (part Part, n int, ok bool, er
 			data := b[start:end:end]
 			unmask(data, h.mask)
 			// RFC 6455 section 8.1: text that is not UTF-8 fails the connection.
-			if h.op == Text && textBetween.next(data) != textBetween {
+			if h.op == Text && !h.deflated && textBetween.next(data) != textBetween {
 				return p.fail(ErrInvalidUTF8)
 			}
-			return Part{Op: h.op, Data: data, First: true, Last: true}, end, true, nil
+			return Part{Op: h.op, Data: data, First: true, Last: true, Deflated: h.deflated}, end, true, nil
 		}
 		if h.op.IsControl() {
 			return Part{}, n, false, nil
@@ -107,23 +115,25 @@ func (p *Parser) AtRest() bool { return p.op == Continuation && p.failed == 0 }
 
 // header is a client frame's header, checked.
 type header struct {
-	length int64
-	mask   maskKey
-	op     Opcode
-	fin    bool
+	length   int64
+	mask     maskKey
+	op       Opcode
+	fin      bool
+	deflated bool // RSV1 is set
 }
 
 // readHeader decodes and checks the header at the front of b. size is its
 // length, or 0 when b holds too little of it. Each check is made as soon as the
 // bytes it looks at are there, so a fault is answered before the frame's next
 // byte; their order is fixed, so how the bytes were cut never changes the outcome.
-func (p *Parser) readHeader(b []byte, maxMessage int64) (h header, size int, e *Error) {
+func (p *Parser) readHeader(b []byte, maxMessage int64, deflate bool) (h header, size int, e *Error) {
 	if len(b) == 0 {
 		return h, 0, nil
 	}
 	h.op = Opcode(b[0] & bitsOpcode)
 	h.fin = b[0]&bitFin != 0
-	if e := p.checkKind(b[0]&bitsRsv, h.op, h.fin); e != nil {
+	h.deflated = deflate && b[0]&bitsRsv == bitRsv1
+	if e := p.checkKind(b[0]&bitsRsv, h.op, h.fin, deflate); e != nil {
 		return h, 0, e
 	}
 	if len(b) < 2 {
@@ -169,7 +179,8 @@ func (p *Parser) readHeader(b []byte, maxMessage int64) (h header, size int, e *
 	}
 	// RFC 6455 section 7.4.1: 1009 for a message too big to process. A
 	// subtraction, because the sum may overflow.
-	if maxMessage > 0 && !h.op.IsControl() && h.length > maxMessage-p.announced {
+	if maxMessage > 0 && !h.op.IsControl() && h.length > maxMessage-p.announced &&
+		!((h.deflated || p.deflated) && h.length <= deflatedMost(maxMessage)-p.announced) {
 		return h, 0, ErrTooBig
 	}
 	if len(b) < size+maskSize {
@@ -181,11 +192,11 @@ func (p *Parser) readHeader(b []byte, maxMessage int64) (h header, size int, e *
 
 // checkKind checks the first byte of a header, which says what kind of frame
 // follows.
-func (p *Parser) checkKind(rsv byte, op Opcode, fin bool) *Error {
+func (p *Parser) checkKind(rsv byte, op Opcode, fin, deflate bool) *Error {
 	switch {
 	// RFC 6455 section 5.2: the reserved bits must be 0 unless an extension
-	// gives them a meaning.
-	case rsv != 0:
+	// gives them a meaning. RFC 7692 section 6.1: it is for the first frame of a message.
+	case rsv != 0 && !(deflate && rsv == bitRsv1 && (op == Text || op == Binary)):
 		return ErrReservedBits
 	// RFC 6455 section 5.2: the receiver must fail the connection on an unknown
 	// opcode.
@@ -210,7 +221,7 @@ func (p *Parser) checkKind(rsv byte, op Opcode, fin bool) *Error {
 // the message, which its part has to say.
 func (p *Parser) open(h header) {
 	if h.op != Continuation {
-		p.op = h.op
+		p.op, p.deflated = h.op, h.deflated
 	}
 	p.remaining = h.length
 	p.announced += h.length
@@ -232,13 +243,13 @@ func (p *Parser) payload(b []byte, n int) (Part, int, bool, error) {
 	last := p.fin && p.remaining == 0
 	// RFC 6455 sections 8.1 and 5.6: text must be UTF-8 over the whole message,
 	// so a sequence may span parts and fragments, but not its end.
-	if p.op == Text {
+	if p.op == Text && !p.deflated {
 		p.text = p.text.next(data)
 		if p.text == textInvalid || last && p.text != textBetween {
 			return p.fail(ErrInvalidUTF8)
 		}
 	}
-	part := Part{Op: p.op, Data: data, First: !p.started, Last: last}
+	part := Part{Op: p.op, Data: data, First: !p.started, Last: last, Deflated: p.deflated}
 	if last {
 		*p = Parser{}
 	} else {

@@ -267,7 +267,7 @@ func TestProgress(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var p Parser
-			if part, n, ok, err := p.Next(tt.in, 0); n != tt.n || ok || err != nil || part.Data != nil {
+			if part, n, ok, err := p.Next(tt.in, 0, false); n != tt.n || ok || err != nil || part.Data != nil {
 				t.Fatalf("part %+v, n %d, ok %v, error %v; want n %d", part, n, ok, err, tt.n)
 			}
 		})
@@ -306,7 +306,7 @@ func TestNextDoesNotAllocate(t *testing.T) {
 			for end := 0; end < len(in); {
 				end = min(end+size, len(in))
 				for {
-					_, n, ok, err := p.Next(in[start:end], 1<<20)
+					_, n, ok, err := p.Next(in[start:end], 1<<20, false)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -324,7 +324,7 @@ func TestNextDoesNotAllocate(t *testing.T) {
 	bad := clientFrame(true, 5, zero, nil)
 	if allocs := testing.AllocsPerRun(10, func() {
 		var p Parser
-		if _, _, _, err := p.Next(bad, 0); err == nil {
+		if _, _, _, err := p.Next(bad, 0, false); err == nil {
 			t.Fatal("no error")
 		}
 	}); allocs != 0 {

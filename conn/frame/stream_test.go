@@ -44,17 +44,26 @@ func (o outcome) String() string {
 // every part.
 func parse(tb testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
 	tb.Helper()
+	return parseDeflated(tb, chunks, maxMessage, false)
+}
+
+// parseDeflated is parse where compression may have been agreed to: then it inflates.
+func parseDeflated(tb testing.TB, chunks [][]byte, maxMessage int64, deflate bool) (out outcome) {
+	tb.Helper()
+	var inflater Inflater
 	var (
 		kept    []byte
 		stored  Parser // between chunks the parser is a copy
 		open    Opcode
 		message []byte
+		// deflated is what the parts of the open message say.
+		deflated bool
 	)
 	for _, chunk := range chunks {
 		p := stored
 		b := append(bytes.Clone(kept), chunk...)
 		for {
-			part, n, ok, err := p.Next(b, maxMessage)
+			part, n, ok, err := p.Next(b, maxMessage, deflate)
 			if p.AtRest() != (p == Parser{}) {
 				tb.Fatalf("AtRest is %v for %+v", p.AtRest(), p)
 			}
@@ -62,7 +71,7 @@ func parse(tb testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
 				if n != 0 || ok || p.AtRest() || !errors.As(err, &out.err) {
 					tb.Fatalf("with error %v: n %d, ok %v, at rest %v", err, n, ok, p.AtRest())
 				}
-				if _, n, ok, again := p.Next(clientFrame(true, Text, testMask, nil), 0); !errors.Is(again, err) || n != 0 || ok {
+				if _, n, ok, again := p.Next(clientFrame(true, Text, testMask, nil), 0, deflate); !errors.Is(again, err) || n != 0 || ok {
 					tb.Fatalf("after error %v: n %d, ok %v, error %v", err, n, ok, again)
 				}
 				out.partial, out.parser = string(message), p
@@ -96,8 +105,20 @@ func parse(tb testing.TB, chunks [][]byte, maxMessage int64) (out outcome) {
 			case len(part.Data) == 0 && !part.Last:
 				tb.Fatal("empty part that is not the last")
 			}
-			open = part.Op
+			if part.Deflated && (!deflate || part.First && len(message) > 0) || !part.First && part.Deflated != deflated {
+				tb.Fatalf("part %+v of a message that is deflated: %v", part, deflated)
+			}
+			open, deflated = part.Op, part.Deflated
 			message = append(message, part.Data...)
+			if part.Last && part.Deflated {
+				if message, err = inflater.Inflate(part.Op, message, maxMessage); err != nil {
+					if !errors.As(err, &out.err) {
+						tb.Fatal(err)
+					}
+					return out
+				}
+				message = bytes.Clone(message)
+			}
 			if part.Last {
 				out.events = append(out.events, event{part.Op, string(message)})
 				open, message = Continuation, nil
