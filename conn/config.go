@@ -61,8 +61,11 @@ type Config struct {
 	// until the end of a run.
 	Blocking bool
 	// MaxMessage is the longest message taken from a client, in bytes over all its
-	// fragments. 0 means no limit.
+	// fragments, and inflated if it is compressed. 0 means no limit.
 	MaxMessage int64
+	// Compress serves the connections whose handshake has agreed to permessage-deflate.
+	// Required with handshake.Policy.Compress, and nil without.
+	Compress *frame.Compressor
 	// ReadBudget is how many bytes one connection may read before others get
 	// their turn. 0 means one buffer.
 	ReadBudget int
@@ -160,8 +163,8 @@ func NewGroup(config Config) *Group {
 // Policy is the one in force.
 func (g *Group) Policy() *handshake.Policy { return g.policy.Load() }
 
-// SetPolicy has p decide on handshakes from now on. Its path and subprotocols must be
-// those of the policy before: connections remember theirs by number. It may be called
+// SetPolicy has p decide on handshakes from now on. Its path, subprotocols
+// and compression must be those of the policy before: connections remember them. It may be called
 // at any time.
 func (g *Group) SetPolicy(p *handshake.Policy) { g.policy.Store(p) }
 

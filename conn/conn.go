@@ -31,8 +31,8 @@ type Conn struct {
 	why  Reason           // guarded by mu; set when the end begins
 	flag flags            // guarded by mu
 
-	subprotocol int8 // index into the policy's list, -1 none; static once Open
-	pinged      bool // owned by Sweep: a ping was sent and nothing came since
+	agreed agreed // static once Open
+	pinged bool   // owned by Sweep: a ping was sent and nothing came since
 
 	kept kept // bytes that in takes; written by the goroutine that holds reg, under mu
 
@@ -60,12 +60,40 @@ const (
 	peerDone                   // nothing else will come: end as soon as our last bytes are out
 )
 
+// agreed is what the handshake has settled: in the low bits the index of the subprotocol
+// in the policy's list and 1, or 0 for none; above them how much
+// the window of compression exceeds noWindow, or 0 for none.
+type agreed uint8
+
+const (
+	subprotocolBits = 5
+	// MaxSubprotocols is the most names that Policy.Subprotocols may have.
+	MaxSubprotocols = 1<<subprotocolBits - 1
+
+	noWindow = frame.LeastWindow - 1
+)
+
+func agreedOn(subprotocol, window int) agreed {
+	return agreed(max(0, window-noWindow)<<subprotocolBits | (subprotocol + 1))
+}
+
+func (a agreed) subprotocol() int { return int(a&MaxSubprotocols) - 1 }
+
+func (a agreed) compressed() bool { return a>>subprotocolBits != 0 }
+
+func (a agreed) window() int {
+	if !a.compressed() {
+		return 0
+	}
+	return noWindow + int(a>>subprotocolBits)
+}
+
 // stopped are the reasons for which nobody reads the connection.
 const stopped = paused | held
 
 // New returns a connection without a descriptor; Start gives it one.
 func New(g *Group) *Conn {
-	c := &Conn{group: g, subprotocol: -1}
+	c := &Conn{group: g}
 	now := g.now.Load()
 	c.since.Store(now)
 	c.spoke.Store(now)
@@ -141,10 +169,21 @@ func (c *Conn) PeerAddr() netip.AddrPort {
 
 // Subprotocol is the one agreed on in the handshake, "" for none.
 func (c *Conn) Subprotocol() string {
-	if c.subprotocol < 0 {
+	i := c.agreed.subprotocol()
+	if i < 0 {
 		return ""
 	}
-	return c.group.Policy().Subprotocols[c.subprotocol]
+	return c.group.Policy().Subprotocols[i]
+}
+
+// Window is the size of the window with which messages to c may be compressed, as a power
+// of two from frame.LeastWindow to frame.MaxWindow. It is 0 when permessage-deflate was
+// not agreed to, and before the handshake.
+func (c *Conn) Window() int {
+	if c.State() < StateOpen {
+		return 0
+	}
+	return c.agreed.window()
 }
 
 // Data returns what SetData stored. No lock guards it: call both from the

@@ -23,6 +23,7 @@ type Info struct {
 	Kept        int // bytes of what has not arrived whole
 	Subprotocol string
 	TLS         string         // version, as in "TLS 1.3"; "" without, and before the end of its handshake
+	Window      int            // see [Conn.Window]
 	TCP         socket.TCPInfo // zero when it is no TCP connection
 }
 
@@ -40,7 +41,7 @@ func (c *Conn) Info() Info {
 	defer c.mu.Unlock()
 	info.State = c.State()
 	if info.State >= StateOpen {
-		info.Subprotocol = c.Subprotocol()
+		info.Subprotocol, info.Window = c.Subprotocol(), c.Window()
 	}
 	if !c.hasDescriptor() {
 		return info

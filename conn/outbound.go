@@ -96,8 +96,12 @@ func (o *outbound) append(b []byte, frames int) {
 	o.frames += frames
 }
 
-// encode appends one frame.
-func (o *outbound) encode(op frame.Opcode, payload []byte) {
+// encode appends one frame, which is deflated unless that is nil.
+func (o *outbound) encode(op frame.Opcode, payload, deflated []byte) {
+	if deflated != nil {
+		o.append(deflated, 1)
+		return
+	}
 	seg := o.tail()
 	before := len(seg.b)
 	seg.b = frame.AppendFrame(seg.b, op, payload)

@@ -17,7 +17,7 @@ func TestLittleIsKeptOfWhatHasLeft(t *testing.T) {
 	g := NewGroup(Config{})
 	for rest := size - 1; rest > 0; rest /= 2 {
 		var own, given outbound
-		own.encode(frame.Binary, make([]byte, size))
+		own.encode(frame.Binary, make([]byte, size), nil)
 		given.share(make([]byte, size), nil, 1)
 		for _, o := range []*outbound{&own, &given} {
 			for o.bytes > rest { // as a peer takes it
@@ -64,7 +64,7 @@ func TestOutboundKeepsBytesInOrder(t *testing.T) {
 			want = append(want, shared.Bytes()...)
 		case 1:
 			p := bytes.Repeat([]byte{byte(rnd.Uint32())}, rnd.IntN(50))
-			o.encode(frame.Binary, p)
+			o.encode(frame.Binary, p, nil)
 			want = frame.AppendFrame(want, frame.Binary, p)
 		case 2:
 			o.append([]byte("two frames"), 2)

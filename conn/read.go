@@ -268,7 +268,7 @@ func (c *Conn) parse(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 			in.unread = true
 			return b, false
 		}
-		part, n, complete, err := in.parser.Next(b, c.group.MaxMessage, false)
+		part, n, complete, err := in.parser.Next(b, c.group.MaxMessage, c.agreed.compressed())
 		b = b[n:]
 		if err != nil {
 			c.reject(err)
@@ -306,6 +306,13 @@ func (c *Conn) collect(s *Scratch, in *inbound, part frame.Part) {
 			return
 		}
 		payload, in.msg = in.msg, nil
+	}
+	if part.Deflated {
+		var err error
+		if payload, err = c.group.Compress.Inflate(&s.inflater, part.Op, payload, c.group.MaxMessage); err != nil {
+			c.reject(err)
+			return
+		}
 	}
 	s.messages++
 	c.spoke.Store(c.group.now.Load())

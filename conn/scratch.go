@@ -2,11 +2,14 @@
 
 package conn
 
+import "roost/conn/frame"
+
 // Scratch is the memory a worker lends to the connections it runs: see
 // poller.Config.NewScratch. It holds nothing between two runs.
 type Scratch struct {
 	cork     outbound
 	in       inbound
+	inflater frame.Inflater
 	response []byte // of the opening handshake
 	emptied  bool   // the last read of this run has taken all there was
 

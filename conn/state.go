@@ -68,7 +68,8 @@ const (
 	ReasonPolicy
 	// ReasonProtocolError: a frame broke RFC 6455.
 	ReasonProtocolError
-	// ReasonInvalidPayload: text or a close reason was not UTF-8.
+	// ReasonInvalidPayload: text or a close reason was not UTF-8, or a compressed message
+	// could not be inflated.
 	ReasonInvalidPayload
 	// ReasonTooBig: a message exceeded the limit.
 	ReasonTooBig

@@ -58,7 +58,7 @@ func (c *Conn) shake(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 	c.mu.Lock()
 	c.flag |= seated
 	c.mu.Unlock()
-	c.subprotocol = int8(res.Subprotocol)
+	c.agreed = agreedOn(res.Subprotocol, res.Window)
 	c.cork(s)
 	c.mu.Lock()
 	if c.State() > StateOpen { // Sweep or a shutdown was faster

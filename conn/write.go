@@ -16,7 +16,13 @@ import (
 // error is [ErrDropped] or [ErrSlowConsumer]; [ErrNotOpen] before the handshake
 // and after the end.
 func (c *Conn) Send(f *frame.Prepared) error {
-	err := c.send(f.Bytes(), nil, 1)
+	b := f.Bytes()
+	if z := c.group.Compress; z != nil {
+		if window := c.Window(); window > 0 {
+			b = f.Deflated(z, window)
+		}
+	}
+	err := c.send(b, nil, 1)
 	if err == nil && !f.Opcode().IsControl() {
 		c.group.Stats.sentBy(c).messages.Add(1)
 	}
@@ -83,14 +89,35 @@ func (c *Conn) queueLocked(b []byte, left int, whole *Shared, frames int) {
 // frame.Text, Binary, Ping or Pong; payload is copied or written before Write
 // returns. Errors and policy are those of Send.
 func (c *Conn) Write(op frame.Opcode, payload []byte) error {
-	err := c.write(op, payload)
+	var err error
+	if d := c.deflate(op, payload); d != nil {
+		err = c.write(op, payload, d.Bytes())
+		d.Release()
+	} else {
+		err = c.write(op, payload, nil)
+	}
 	if err == nil && !op.IsControl() {
 		c.group.Stats.sentBy(c).messages.Add(1)
 	}
 	return err
 }
 
-func (c *Conn) write(op frame.Opcode, payload []byte) error {
+// deflate is the frame to send in compressed form, nil if it goes plain. It is made before
+// the lock is taken, which broadcasters may wait for.
+func (c *Conn) deflate(op frame.Opcode, payload []byte) *frame.Deflated {
+	z := c.group.Compress
+	if z == nil {
+		return nil
+	}
+	window := c.Window()
+	if window == 0 {
+		return nil
+	}
+	return z.Deflate(op, payload, window)
+}
+
+// write sends the frame deflated, or encodes one if that is nil.
+func (c *Conn) write(op frame.Opcode, payload, deflated []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.State() != StateOpen {
@@ -98,7 +125,7 @@ func (c *Conn) write(op frame.Opcode, payload []byte) error {
 	}
 	if c.out == nil {
 		c.out = new(outbound)
-		c.out.encode(op, payload)
+		c.out.encode(op, payload, deflated)
 		c.flushLocked()
 		if c.State() != StateOpen {
 			return ErrNotOpen
@@ -108,7 +135,7 @@ func (c *Conn) write(op frame.Opcode, payload []byte) error {
 	if err := c.admitLocked(1); err != nil {
 		return err
 	}
-	c.out.encode(op, payload)
+	c.out.encode(op, payload, deflated)
 	c.settleLocked()
 	return nil
 }

@@ -51,8 +51,11 @@ type flags struct {
 	Shards          count    `group:"Connections" default:"0" placeholder:"N" help:"Broadcasters, each serving its part of the connections. 0 means one per processor."`
 	ReadBuffer      size     `group:"Connections" default:"64KiB" placeholder:"BYTES" help:"Read buffer of each worker, and what one connection may read before others get their turn. 0 means 64KiB."`
 
-	MaxMessage     size   `group:"Messages" placeholder:"BYTES" help:"Longest message a client may send; a longer one is closed with status 1009. 0 means no limit. Default 1MiB, and 16MiB with --handler echo."`
+	MaxMessage     size   `group:"Messages" placeholder:"BYTES" help:"Longest message a client may send; a longer one is closed with status 1009, also if it is longer only when inflated. 0 means no limit. Default 1MiB, and 16MiB with --handler echo."`
 	MessageRate    count  `group:"Messages" reload:"" default:"0" placeholder:"N" help:"Messages per second from one client; as many may come at once after a second of rest, and a client that sends more is closed with status 1008. 0 means no limit."`
+	Compress       choice `group:"Messages" default:"off" placeholder:"off|on" help:"Agree to permessage-deflate with clients that offer it, as browsers do. Each message is compressed by itself, so a connection at rest costs nothing more; a broadcast is compressed once for all."`
+	CompressMin    size   `group:"Messages" default:"128" placeholder:"BYTES" help:"Messages shorter than this are sent as they are. 0 means that all are compressed which get shorter."`
+	CompressLevel  count  `group:"Messages" default:"1" placeholder:"N" help:"From 1, which takes the least time, to 9, which saves a few percent more. 0 means 1."`
 	WriteFrames    count  `group:"Messages" name:"write-queue-frames" default:"512" placeholder:"N" help:"Frames that may wait for one slow client. 0 means no limit."`
 	WriteBytes     size   `group:"Messages" name:"write-queue-bytes" default:"1MiB" placeholder:"BYTES" help:"Bytes that may wait for one slow client. 0 means no limit."`
 	WriteTotal     size   `group:"Messages" name:"write-queue-total" default:"0" placeholder:"BYTES" help:"Bytes that may wait for all slow clients together; what many wait for counts once. Beyond, clients with the longest queues are closed until 90% are left. 0 means 1GiB, or a quarter of GOMEMLIMIT if that is less."`
@@ -92,6 +95,7 @@ func (f *flags) faults() (errs []error) {
 	one("handler", f.Handler, "chat", "echo", "push")
 	one("slow-consumer", f.SlowConsumer, "close", "drop", "conflate")
 	one("tls-min", f.TLSMin, "1.2", "1.3")
+	one("compress", f.Compress, "off", "on")
 	one("log-level", f.LogLevel, "debug", "info", "warn", "error")
 	one("log-format", f.LogFormat, "text", "json")
 	if f.Static != "" {
@@ -129,6 +133,9 @@ func (f *flags) config() server.Config {
 		Shards:               f.Shards.n,
 		ReadBuffer:           int(f.ReadBuffer.n),
 		MaxMessage:           f.maxMessage(),
+		Compress:             f.Compress == "on",
+		CompressMin:          int(orOff(f.CompressMin.n)),
+		CompressLevel:        f.CompressLevel.n,
 		WriteQueueFrames:     orOff(f.WriteFrames.n),
 		WriteQueueBytes:      int(orOff(f.WriteBytes.n)),
 		WriteQueueTotal:      f.WriteTotal.n,

@@ -219,7 +219,7 @@ func TestHelp(t *testing.T) {
 	for _, name := range []string{"listen", "path", "handler", "static", "max-conns", "max-conns-per-ip",
 		"accept-rate", "accept-rate-per-ip", "message-rate", "max-handshakes", "max-memory", "trusted-proxies", "reactors", "workers",
 		"read-buffer", "max-message", "write-queue-frames", "write-queue-bytes", "write-queue-total",
-		"read-buffer-total", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
+		"read-buffer-total", "compress", "compress-min", "compress-level", "slow-consumer", "ping-interval", "idle-timeout", "handshake-timeout", "close-timeout",
 		"tcp-user-timeout", "drain-delay", "drain-time", "drain-code", "shutdown-timeout", "origins", "subprotocols", "tls-cert", "tls-key", "tls-min", "tls-client-ca", "tls-handshakes", "admin", "admin-token", "publish-token", "publish-max", "publish-window",
 		"cluster", "cluster-name", "cluster-creds", "cluster-tls-ca", "cluster-tls-cert", "cluster-tls-key", "cluster-queue-bytes", "log-level", "log-format"} {
 		from := strings.Index(help, "--"+name+"=")

@@ -36,7 +36,8 @@ type row struct {
 	Unsent        int     `json:"unsent_bytes"` // in the kernel's send buffer
 	Retransmitted int     `json:"retransmitted_segments"`
 	Subprotocol   string  `json:"subprotocol"`
-	TLS           string  `json:"tls"` // version, "" without
+	TLS           string  `json:"tls"`                 // version, "" without
+	Window        int     `json:"deflate_window_bits"` // 0 when messages are not compressed
 }
 
 func newRow(c server.ConnInfo) row {
@@ -50,8 +51,7 @@ func newRow(c server.ConnInfo) row {
 		QueuedFrames: c.Backlog.Frames, QueuedBytes: c.Backlog.Bytes, KeptBytes: c.Kept, Dropped: c.Backlog.Dropped,
 		RTT: c.TCP.RTT.Seconds(), RTTVar: c.TCP.RTTVar.Seconds(),
 		Unacked: c.TCP.Unacked, Unsent: c.TCP.Unsent, Retransmitted: c.TCP.Retransmitted,
-		Subprotocol: c.Subprotocol,
-		TLS:         c.TLS,
+		Subprotocol: c.Subprotocol, TLS: c.TLS, Window: c.Window,
 	}
 }
 

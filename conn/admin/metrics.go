@@ -215,6 +215,7 @@ type collector struct {
 	numbers                                        []*prometheus.Desc // as in numbers
 	upgrades, closes, drops, lost, busy, publishes *prometheus.Desc
 	handshakes                                     *prometheus.Desc // of TLS
+	compressed, inflatedBytes, deflatedBytes       *prometheus.Desc
 	info                                           prometheus.Metric
 }
 
@@ -223,14 +224,17 @@ func (l *Listener) newRegistry() *prometheus.Registry {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	c := &collector{
-		listener:   l,
-		upgrades:   desc("roost_upgrades_total", "Opening handshakes by what came of them.", "result"),
-		handshakes: desc("roost_tls_handshakes_total", "TLS handshakes by result: full, resumed (with keys of an earlier connection), failed, and plaintext for requests without TLS. For who left, took too long or was dropped see roost_closes_total.", "result"),
-		closes:     desc("roost_closes_total", "Connections that ended, by reason.", "reason"),
-		drops:      desc("roost_drops_total", "Frames that were not sent, by reason: slow-consumer is --slow-consumer drop, broadcast-queue-full a publisher that did not wait.", "reason"),
-		lost:       desc("roost_cluster_lost_total", "Messages between nodes that were lost, by reason: "+losses()+".", "reason"),
-		busy:       desc("roost_reactor_busy_seconds_total", "Time that a reactor was at work. Its rate is the reactor's saturation.", "reactor"),
-		publishes:  desc("roost_publish_requests_total", "Requests to publish, and lines of batches, by what came of them.", "result"),
+		listener:      l,
+		upgrades:      desc("roost_upgrades_total", "Opening handshakes by what came of them.", "result"),
+		handshakes:    desc("roost_tls_handshakes_total", "TLS handshakes by result: full, resumed (with keys of an earlier connection), failed, and plaintext for requests without TLS. For who left, took too long or was dropped see roost_closes_total.", "result"),
+		closes:        desc("roost_closes_total", "Connections that ended, by reason.", "reason"),
+		drops:         desc("roost_drops_total", "Frames that were not sent, by reason: slow-consumer is --slow-consumer drop, broadcast-queue-full a publisher that did not wait.", "reason"),
+		lost:          desc("roost_cluster_lost_total", "Messages between nodes that were lost, by reason: "+losses()+".", "reason"),
+		busy:          desc("roost_reactor_busy_seconds_total", "Time that a reactor was at work. Its rate is the reactor's saturation.", "reactor"),
+		publishes:     desc("roost_publish_requests_total", "Requests to publish, and lines of batches, by what came of them.", "result"),
+		compressed:    desc("roost_compressed_messages_total", "Messages that were compressed, by direction: in from clients, out to them. One for many clients counts once.", "direction"),
+		inflatedBytes: desc("roost_compressed_plain_bytes_total", "Their payload as it is when not compressed.", "direction"),
+		deflatedBytes: desc("roost_compressed_bytes_total", "Their payload as it is when compressed.", "direction"),
 		info: prometheus.MustNewConstMetric(desc("roost_info", "Always 1.", "version", "go"), gauge, 1,
 			l.config.Version, runtime.Version()),
 	}
@@ -253,7 +257,7 @@ func losses() string {
 
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.handshakes, c.closes, c.drops, c.lost, c.busy, c.publishes, c.info.Desc()}) {
+	for _, d := range slices.Concat(c.numbers, []*prometheus.Desc{c.upgrades, c.handshakes, c.closes, c.drops, c.lost, c.busy, c.publishes, c.compressed, c.inflatedBytes, c.deflatedBytes, c.info.Desc()}) {
 		ch <- d
 	}
 }
@@ -288,6 +292,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for r := range results {
 		count(c.publishes, resultNames[r], float64(c.listener.publishing.counts[r].Load()))
+	}
+	for _, d := range []struct {
+		direction string
+		server.Compressed
+	}{{"in", n.CompressedIn}, {"out", n.CompressedOut}} {
+		count(c.compressed, d.direction, float64(d.Messages))
+		count(c.inflatedBytes, d.direction, float64(d.Plain))
+		count(c.deflatedBytes, d.direction, float64(d.Deflated))
 	}
 	for i, busy := range n.Poller.Busy {
 		count(c.busy, strconv.Itoa(i), busy.Seconds())

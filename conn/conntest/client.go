@@ -28,6 +28,9 @@ type Client struct {
 	net.Conn
 	t  testing.TB
 	br *bufio.Reader
+
+	deflate  bool // the server has agreed to permessage-deflate
+	Deflated int  // how many messages came compressed
 }
 
 // Connect opens a connection without saying anything, TCP or to "unix:PATH".
@@ -97,6 +100,29 @@ func (c *Client) upgrade(addr, path string, headers ...string) *Client {
 	c.Raw([]byte(Request(addr, path, headers...)))
 	c.Accepted()
 	return c
+}
+
+// Offer is the header line that offers permessage-deflate as browsers do.
+const Offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+
+// DialDeflate is Dial for a client that offers permessage-deflate, and fails unless the
+// server agrees. It reads compressed messages as well as plain ones.
+func DialDeflate(t testing.TB, addr, path string, headers ...string) *Client {
+	t.Helper()
+	c := Connect(t, addr)
+	c.Raw([]byte(Request(addr, path, append(headers, Offer)...)))
+	c.AcceptedDeflate()
+	return c
+}
+
+// AcceptedDeflate is Accepted for a Request with an offer that the server agrees to.
+func (c *Client) AcceptedDeflate() {
+	c.t.Helper()
+	got := c.Accepted().Header.Get("Sec-WebSocket-Extensions")
+	if !strings.HasPrefix(got, "permessage-deflate; server_no_context_takeover; client_no_context_takeover") {
+		c.t.Fatalf("compression offered, the server answers %q", got)
+	}
+	c.deflate = true
 }
 
 // Request is the head of an opening handshake, with further header lines.
@@ -169,11 +195,15 @@ func (c *Client) Next() (op ws.OpCode, payload []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if h.Masked || h.Rsv != 0 || !h.Fin {
+	deflated := c.deflate && h.OpCode.IsData() && h.Rsv == ws.Rsv(true, false, false)
+	if h.Masked || h.Rsv != 0 && !deflated || !h.Fin {
 		return 0, nil, fmt.Errorf("server sent a frame it never should: %+v", h)
 	}
 	payload = make([]byte, h.Length)
-	_, err = io.ReadFull(c.br, payload)
+	if _, err = io.ReadFull(c.br, payload); err == nil && deflated {
+		c.Deflated++
+		payload, err = inflate(payload)
+	}
 	return h.OpCode, payload, err
 }
 

@@ -38,6 +38,9 @@ type Config struct {
 	// Open is the number of connections whose handshake is complete, where that is known. Nil
 	// takes all that have joined.
 	Open func() int
+	// Compress compresses what goes to connections that have agreed to permessage-deflate.
+	// It is that of conn.Config. Nil means that there are none.
+	Compress *frame.Compressor
 	// OnFanOut is told how long a broadcaster took to hand one batch, of a single frame
 	// or several joined, to each of its connections. Every shard's broadcaster calls it,
 	// for each batch. Nil means that nobody wants to know.
@@ -138,7 +141,7 @@ func New(config Config) (*Hub, error) {
 		h.config.OnInterest(h.config.DefaultTopic, true)
 	}
 	for i := range h.config.Shards {
-		s := &shard{hub: h, index: i, out: new(conn.Shared)}
+		s := &shard{hub: h, index: i}
 		s.wake = sync.NewCond(&h.mu)
 		h.shards = append(h.shards, s)
 		h.done.Add(1)

@@ -31,11 +31,10 @@ type shard struct {
 	wake *sync.Cond
 
 	// Owned by run.
-	items   []item       // what is being sent
-	batch   []byte       // the frames of items, joined, if they are several
-	out     *conn.Shared // batch, or one frame
-	outcome outcome      // of the fan-out under way
-	round   uint32       // counts messages to several topics; not 0
+	items   []item            // what is being sent
+	forms   [1 + windows]form // plain, and for each window
+	outcome outcome           // of the fan-out under way
+	round   uint32            // counts messages to several topics; not 0
 
 	mu     sync.Mutex
 	chunks []*chunk // guarded by mu; nil where no slot is taken
@@ -198,18 +197,6 @@ func (s *shard) take() (resume []*conn.Conn) {
 	return h.relieve()
 }
 
-// join are the bytes of the items: one frame as it is, or several in batch.
-func (s *shard) join() []byte {
-	if len(s.items) == 1 {
-		return s.items[0].frame.Bytes()
-	}
-	s.batch = s.batch[:0]
-	for i := range s.items {
-		s.batch = append(s.batch, s.items[i].frame.Bytes()...)
-	}
-	return s.batch
-}
-
 // fanOut hands the items to every connection of the shard that is in one of their topics.
 func (s *shard) fanOut() {
 	var start time.Time
@@ -217,8 +204,7 @@ func (s *shard) fanOut() {
 	if told != nil {
 		start = time.Now()
 	}
-	s.out.Set(s.join(), len(s.items))
-	s.decorate()
+	s.make(plain)
 	s.outcome = outcome{}
 	to := s.items[0].to
 	round := uint32(0)
@@ -244,16 +230,16 @@ func (s *shard) fanOut() {
 	if told != nil {
 		told(time.Since(start))
 	}
-	if s.out.Held() {
-		// Connections' queues have them now.
-		s.out, s.batch = new(conn.Shared), nil
+	for i := range s.forms {
+		s.forms[i].done()
 	}
 }
 
-// decorate tells out of the keys and receipts of the items, if there are any.
-func (s *shard) decorate() {
+// decorate tells out, which is the items in the form for a window, of their keys and
+// receipts, if there are any.
+func (s *shard) decorate(out *conn.Shared, window int) {
 	if len(s.items) == 1 {
-		s.items[0].decorate(s.out)
+		s.items[0].decorate(out)
 		return
 	}
 	var watching receipts
@@ -265,10 +251,10 @@ func (s *shard) decorate() {
 		}
 	}
 	if watching != nil {
-		s.out.Watch(watching)
+		out.Watch(watching)
 	}
 	if keys {
-		s.out.SetParts(s.parts)
+		out.SetParts(func() []*conn.Shared { return s.parts(window) })
 	}
 }
 
@@ -280,11 +266,11 @@ func (it *item) decorate(out *conn.Shared) {
 }
 
 // parts are the items one by one, for connections that are behind.
-func (s *shard) parts() []*conn.Shared {
+func (s *shard) parts(window int) []*conn.Shared {
 	parts := make([]*conn.Shared, len(s.items))
 	for i := range s.items {
 		parts[i] = new(conn.Shared)
-		parts[i].Set(s.items[i].frame.Bytes(), 1)
+		parts[i].Set(s.bytes(&s.items[i], window), 1)
 		s.items[i].decorate(parts[i])
 	}
 	return parts
@@ -311,7 +297,11 @@ func (s *shard) toMembers(t *topic, round uint32) {
 // send hands the items to some connections.
 func (s *shard) send(some []*conn.Conn) {
 	for _, c := range some {
-		s.outcome.add(c.SendShared(s.out))
+		out := s.forms[plain].out
+		if s.hub.config.Compress != nil {
+			out = s.formFor(c)
+		}
+		s.outcome.add(c.SendShared(out))
 	}
 	// A reactor that returns from epoll_wait needs a processor, and raw system
 	// calls never give one up.

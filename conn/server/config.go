@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"os"
 	"runtime"
@@ -105,6 +104,16 @@ type Config struct {
 	// MaxMessage is the longest message a client may send, in bytes. 0 means 1 MiB;
 	// a negative number means no limit.
 	MaxMessage int64
+	// Compress agrees to permessage-deflate (RFC 7692) with clients that offer it, without
+	// context takeover: each message is compressed by itself, so that nothing is kept for a
+	// connection. A broadcast is compressed once, for all of them. Each goroutine that
+	// compresses takes about 1 MB. MaxMessage holds for messages as they are after inflating.
+	Compress bool
+	// CompressMin is the length of a message, in bytes, below which it goes plain. 0 means
+	// 128; a negative number means that all are compressed which get shorter.
+	CompressMin int
+	// CompressLevel is from 1, which takes the least time, to 9. 0 means 1.
+	CompressLevel int
 	// WriteQueueFrames and WriteQueueBytes bound what waits for one slow
 	// connection. 0 means 512 frames and 1 MiB; a negative number means no limit.
 	WriteQueueFrames int
@@ -184,6 +193,8 @@ func (c Config) withDefaults() Config {
 	def(&c.Shards, runtime.GOMAXPROCS(0))
 	def(&c.ReadBuffer, 64<<10)
 	def(&c.MaxMessage, 1<<20)
+	def(&c.CompressMin, 128)
+	def(&c.CompressLevel, 1)
 	def(&c.WriteQueueFrames, 512)
 	def(&c.WriteQueueBytes, 1<<20)
 	def(&c.WriteQueueTotal, max(memoryShare(), 2*int64(c.WriteQueueBytes)))
@@ -275,7 +286,10 @@ func (c Config) Validate() error {
 	if least := 2 * max(0, d.MaxMessage); d.ReadBufferTotal >= 0 && d.ReadBufferTotal < least {
 		bad("read buffer total: %d is out of range; want at least twice the longest message, %d, or no limit", d.ReadBufferTotal, least)
 	}
-	between("number of subprotocols", len(d.Subprotocols), 0, math.MaxInt8, "")
+	between("number of subprotocols", len(d.Subprotocols), 0, conn.MaxSubprotocols, "")
+	if _, err := d.compressor(); err != nil {
+		errs = append(errs, err)
+	}
 	if d.SlowConsumer > conn.Conflate {
 		bad("slow consumer policy %d is unknown", d.SlowConsumer)
 	}
@@ -309,7 +323,16 @@ func (c Config) Validate() error {
 
 func (c Config) policy() *handshake.Policy {
 	return &handshake.Policy{
-		Path: c.Path, Origins: c.Origins, Subprotocols: c.Subprotocols,
+		Path: c.Path, Origins: c.Origins, Subprotocols: c.Subprotocols, Compress: c.Compress,
 		MaxHead: maxHead, MaxHeaders: maxHeaders,
 	}
+}
+
+// compressor is nil when nothing is to be compressed.
+func (c Config) compressor() (*frame.Compressor, error) {
+	z, err := frame.NewCompressor(c.CompressLevel, orNone(c.CompressMin))
+	if err != nil || !c.Compress {
+		return nil, err
+	}
+	return z, nil
 }

@@ -31,6 +31,8 @@ type exchange struct {
 	code ws.StatusCode
 	// unfinished says that in ends inside a frame or a message.
 	unfinished bool
+	// deflate says that compression is agreed to.
+	deflate bool
 }
 
 // answer is a frame from the server.
@@ -72,11 +74,18 @@ func (e exchange) play(t *testing.T, srv *server.Server, addr string, pieces [][
 		return st.Handshaking+st.Open+st.Closing == 0
 	})
 	head := slices.Concat([]byte(conntest.Request(addr, "/ws")), first)
+	if e.deflate {
+		head = slices.Concat([]byte(conntest.Request(addr, "/ws", conntest.Offer)), first)
+	}
 	read := srv.Stats().BytesIn + uint64(len(head))
 	c := conntest.Connect(t, addr)
 	defer func() { _ = c.Close() }()
 	c.Raw(head)
-	c.Accepted()
+	if e.deflate {
+		c.AcceptedDeflate()
+	} else {
+		c.Accepted()
+	}
 	for i, piece := range pieces {
 		c.Raw(piece)
 		read += uint64(len(piece))

@@ -7,6 +7,7 @@ import (
 
 	"roost/conn"
 	"roost/conn/cluster"
+	"roost/conn/frame"
 	"roost/conn/hub"
 	"roost/poller"
 )
@@ -27,25 +28,38 @@ type Stats struct {
 	TLSHandshakes uint64 // that succeeded
 	TLSResumed    uint64 // of them, with the keys of an earlier connection
 
-	Accepted     uint64               // connections that listeners have accepted
-	Opened       uint64               // handshakes that succeeded
-	Ended        [conn.Reasons]uint64 // connections that ended, by reason
-	AcceptWaits  uint64               // times that accepting waited for Limits.AcceptRate
-	MemoryPauses uint64               // times that accepting stopped for Limits.MaxMemory
-	UnknownIPs   uint64               // connections that limits per IP were not applied to, because there were too many addresses
-	AcceptPauses uint64               // times that accepting stopped for want of descriptors
-	HTTPRefused  uint64               // connections beyond MaxHTTPConns, or without a descriptor for net/http
-	MessagesIn   uint64               // messages from clients
-	BytesIn      uint64               // bytes from clients: frames and request heads
-	MessagesOut  uint64               // messages taken to be written, once for each connection
-	BytesOut     uint64               // bytes that the kernel has taken from us: frames and answers to requests
-	Dropped      uint64               // frames dropped by the slow-consumer policy conn.Drop
-	Conflated    uint64               // frames replaced by newer ones of their key, by conn.Conflate
-	Sweeps       uint64               // times that the sweeper has looked for what is overdue
-	Swept        uint64               // connections it has looked at
-	Hub          hub.Stats            // broadcasting
-	Poller       poller.Stats         // scheduling
-	Cluster      cluster.Stats        // other nodes; zero when there is no fleet
+	Accepted      uint64               // connections that listeners have accepted
+	Opened        uint64               // handshakes that succeeded
+	Ended         [conn.Reasons]uint64 // connections that ended, by reason
+	AcceptWaits   uint64               // times that accepting waited for Limits.AcceptRate
+	MemoryPauses  uint64               // times that accepting stopped for Limits.MaxMemory
+	UnknownIPs    uint64               // connections that limits per IP were not applied to, because there were too many addresses
+	AcceptPauses  uint64               // times that accepting stopped for want of descriptors
+	HTTPRefused   uint64               // connections beyond MaxHTTPConns, or without a descriptor for net/http
+	MessagesIn    uint64               // messages from clients
+	BytesIn       uint64               // bytes from clients: frames and request heads
+	MessagesOut   uint64               // messages taken to be written, once for each connection
+	BytesOut      uint64               // bytes that the kernel has taken from us: frames and answers to requests
+	Dropped       uint64               // frames dropped by the slow-consumer policy conn.Drop
+	Conflated     uint64               // frames replaced by newer ones of their key, by conn.Conflate
+	CompressedIn  Compressed           // messages from clients that came compressed
+	CompressedOut Compressed           // messages that were compressed; one for many clients counts once
+	Sweeps        uint64               // times that the sweeper has looked for what is overdue
+	Swept         uint64               // connections it has looked at
+	Hub           hub.Stats            // broadcasting
+	Poller        poller.Stats         // scheduling
+	Cluster       cluster.Stats        // other nodes; zero when there is no fleet
+}
+
+// Compressed counts messages with their payload.
+type Compressed struct {
+	Messages uint64
+	Plain    uint64 // bytes before deflating, or after inflating
+	Deflated uint64 // bytes on the wire, for a single client
+}
+
+func compressed(t *frame.Traffic) Compressed {
+	return Compressed{Messages: t.Messages.Load(), Plain: t.Plain.Load(), Deflated: t.Deflated.Load()}
 }
 
 // Stats may be called at any time. It is zero before Start.
@@ -82,6 +96,9 @@ func (s *Server) Stats() Stats {
 		Swept:        s.sweeper.swept.Load(),
 		Hub:          s.hub.Stats(),
 		Poller:       s.poller.Stats(),
+	}
+	if z := s.group.Compress; z != nil {
+		st.CompressedIn, st.CompressedOut = compressed(&z.In), compressed(&z.Out)
 	}
 	if s.bus != nil {
 		st.Cluster = s.bus.Stats()

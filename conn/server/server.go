@@ -97,12 +97,14 @@ func New(config Config) (*Server, error) {
 	s.sweeper.slowest = time.Second
 	s.listeners.Store(new([]listener))
 	s.http = s.newHTTP()
+	compressor, _ := config.compressor() // checked by Validate
 	s.group = conn.NewGroup(conn.Config{
 		Handler:          &paced{Handler: s.control(config.Handler), server: s},
 		Policy:           config.policy(),
 		Log:              config.Log,
 		Blocking:         config.Blocking,
 		MaxMessage:       orNone(config.MaxMessage),
+		Compress:         compressor,
 		ReadBudget:       config.ReadBuffer,
 		WriteQueueFrames: orNone(config.WriteQueueFrames),
 		WriteQueueBytes:  orNone(config.WriteQueueBytes),
@@ -170,6 +172,7 @@ func (s *Server) Start() (err error) {
 		BatchFrames: half(orNone(c.WriteQueueFrames), 256),
 		BatchBytes:  half(orNone(c.WriteQueueBytes), 64<<10),
 		OnFanOut:    c.OnFanOut,
+		Compress:    s.group.Compress,
 	}
 	s.relay(&config)
 	if s.hub, err = hub.New(config); err != nil {
