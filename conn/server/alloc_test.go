@@ -6,6 +6,7 @@ package server_test
 
 import (
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -28,7 +29,11 @@ type rawClient struct {
 
 func newRawClient(t *testing.T, addr string) *rawClient {
 	t.Helper()
-	c := conntest.Dial(t, addr, "/ws")
+	return detach(t, conntest.Dial(t, addr, "/ws"))
+}
+
+func detach(t *testing.T, c *conntest.Client) *rawClient {
+	t.Helper()
 	fd, err := socket.Detach(c.Conn.(*net.TCPConn))
 	if err != nil {
 		t.Fatal(err)
@@ -98,4 +103,49 @@ func TestIdleAllocatesNothing(t *testing.T) {
 		newRawClient(t, addr)
 	}
 	nothing(t, func() { srv.Hub().Each((*conn.Conn).Sweep) })
+}
+
+func TestCompressedEchoAllocatesNothing(t *testing.T) {
+	_, addr := start(t, server.Config{Handler: server.Echo(), Compress: true})
+	c := detach(t, conntest.DialDeflate(t, addr, "/ws"))
+	text := strings.Repeat("a message that is echoed; ", 40)
+	in := conntest.Compressed(true, ws.OpText, conntest.Deflate(6, text))
+	out := deflatedSize(t, text)
+	nothing(t, func() {
+		if _, errno := socket.Send(c.fd, in); errno != 0 {
+			t.Fatal(errno)
+		}
+		c.read(t, out)
+	})
+}
+
+func TestCompressedBroadcastAllocatesNothing(t *testing.T) {
+	srv, addr := start(t, server.Config{Handler: server.Push(), Compress: true})
+	var clients []*rawClient
+	for range 10 {
+		clients = append(clients, detach(t, conntest.DialDeflate(t, addr, "/ws")))
+	}
+	text := strings.Repeat("to all of you; ", 40)
+	f := frame.Prepare(frame.Text, []byte(text))
+	size := deflatedSize(t, text)
+	nothing(t, func() {
+		for range 3 {
+			if err := srv.Hub().Broadcast(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range clients {
+			c.read(t, 3*size)
+		}
+	})
+}
+
+// deflatedSize is the length of a server's frame.
+func deflatedSize(t *testing.T, text string) int {
+	t.Helper()
+	z, err := frame.NewCompressor(1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(frame.Prepare(frame.Text, []byte(text)).Deflated(z, frame.MaxWindow))
 }
