@@ -26,19 +26,29 @@ import (
 // TestChatInBrowser lets two people chat in a real browser, through a restart
 // of the server.
 func TestChatInBrowser(t *testing.T) {
-	chromium := browser.Start(t)
 	bin := filepath.Join(t.TempDir(), "roost")
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	t.Run("plain", func(t *testing.T) { chatInBrowser(t, bin, "off", "") })
+	t.Run("compressed", func(t *testing.T) {
+		chatInBrowser(t, bin, "on", "permessage-deflate; server_no_context_takeover; client_no_context_takeover")
+	})
+}
+
+// chatInBrowser runs the server with --compress. extensions are what the browser says has
+// been agreed to.
+func chatInBrowser(t *testing.T, bin, compress, extensions string) {
+	chromium := browser.Start(t)
 	addr := freeAddr(t)
-	server := startServer(t, bin, addr)
+	server := startServer(t, bin, addr, "--compress", compress, "--compress-min=16")
 	ann, bob := openTab(t, chromium, "ann", addr), openTab(t, chromium, "bob", addr)
 
 	ann.Wait(connected)
 	bob.Wait(connected)
 	ann.Wait(text("#clients", "2 clients"))
 	bob.Wait(text("#clients", "2 clients"))
+	bob.Wait(`raw.extensions === "` + extensions + `"`)
 
 	const markup, emoji = `<b>markup</b> & <img src=x onerror="fault">`, "¡hola! 🐦‍⬛ 👩🏽‍💻 \n  second line"
 	ann.typeIn(markup)
@@ -64,7 +74,7 @@ func TestChatInBrowser(t *testing.T) {
 	ann.shoot("phone-reconnecting", 360, 640, false)
 
 	// Both come back by themselves.
-	server = startServer(t, bin, addr)
+	server = startServer(t, bin, addr, "--compress", compress, "--compress-min=16")
 	ann.Wait(connected)
 	bob.Wait(connected)
 	ann.Click("#send")
@@ -106,7 +116,7 @@ func TestChatInBrowser(t *testing.T) {
 	server.stop()
 	ann.Wait(`document.body.dataset.state === "reconnecting"`)
 	bob.Wait(`document.body.dataset.state === "reconnecting"`)
-	startServer(t, bin, addr)
+	startServer(t, bin, addr, "--compress", compress)
 	ann.Eval(`dispatchEvent(new Event("online"))`)
 	bob.Click("#retry")
 	ann.Wait(connected)
@@ -222,9 +232,9 @@ type process struct {
 
 // startServer returns when the server accepts connections. It tries after every
 // line of the log, one of which says that the server is ready.
-func startServer(t *testing.T, bin, addr string) *process {
+func startServer(t *testing.T, bin, addr string, flags ...string) *process {
 	t.Helper()
-	return startWith(t, bin, addr, "--listen", addr)
+	return startWith(t, bin, addr, append([]string{"--listen", addr}, flags...)...)
 }
 
 // startWith is startServer with flags, which have it listen on addr.
