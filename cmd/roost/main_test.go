@@ -146,7 +146,7 @@ func TestStaticFolder(t *testing.T) {
 func TestBadFlagsAreReportedTogether(t *testing.T) {
 	t.Setenv("ROOST_PING_INTERVAL", "soon")
 	var stderr strings.Builder
-	code := run([]string{"--workers=x", "--handler=talk", "--max-message=-3", "--slow-consumer=wait", "--path=ws",
+	code := run([]string{"--workers=x", "--handler=talk", "--max-message=-3", "--slow-consumer=wait", "--path=ws", "--compress=maybe", "--compress-min=-1", "--compress-level=10",
 		"--static=/no/such/folder", "--listen=nowhere", "--log-level=loud", "--origins=a b",
 		"--trusted-proxies=nobody", "--max-memory=1KiB", "--accept-rate=2000000", "--max-conns-per-ip=some", "--message-rate=1s",
 		"--max-handshakes=-1", "--accept-rate-per-ip=x", "--write-queue-total=1KiB", "--read-buffer-total=much", "--tcp-user-timeout=1ms",
@@ -161,7 +161,8 @@ func TestBadFlagsAreReportedTogether(t *testing.T) {
 		"--max-message: \"-3\" is not a size",
 		"write queue total: 1024", "--read-buffer-total: \"much\" is not a size", "TCP user timeout: 1ms",
 		"trusted proxy \"nobody\"", "max memory: 1024", "accept rate: 2000000", "--max-conns-per-ip: \"some\"", "--message-rate: \"1s\"",
-		"--max-handshakes: \"-1\"", "--accept-rate-per-ip: \"x\"", "--slow-consumer: \"wait\" is unknown; want close, drop, conflate", "path", "--static", "--log-level", "origin", "nowhere",
+		"--max-handshakes: \"-1\"", "--accept-rate-per-ip: \"x\"", "--slow-consumer: \"wait\" is unknown; want close, drop, conflate", "path",
+		"--compress: \"maybe\" is unknown; want off, on", "--compress-min: \"-1\" is not a size", "compression level 10 is out of range; want 1 to 9", "--static", "--log-level", "origin", "nowhere",
 		"--tls-min: \"1.1\" is unknown; want 1.2, 1.3", "--tls-cert names 1 files and --tls-key 0", "--tls-handshakes: \"x\"", "drain time: 25h", "--drain-delay: \"later\"", "status 1005", "\"unix:\"",
 	} {
 		if !strings.Contains(stderr.String(), part) {
@@ -267,6 +268,31 @@ func TestSlowConsumerPolicies(t *testing.T) {
 		}
 		if got := line.Serve.config().SlowConsumer; got != want {
 			t.Errorf("%s is policy %d, want %d", value, got, want)
+		}
+	}
+}
+
+func TestCompressFlags(t *testing.T) {
+	for _, c := range []struct {
+		args       []string
+		on         bool
+		min, level int
+	}{
+		{nil, false, 128, 1},
+		{[]string{"--compress=on"}, true, 128, 1},
+		{[]string{"--compress=on", "--compress-min=1KiB", "--compress-level=6"}, true, 1024, 6},
+		{[]string{"--compress=on", "--compress-min=0", "--compress-level=0"}, true, -1, 1},
+	} {
+		line, err := parse(c.args, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv, err := server.New(line.Serve.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := srv.Settings(); got.Compress != c.on || got.CompressMin != c.min || got.CompressLevel != c.level {
+			t.Errorf("%v: %v, %d, %d", c.args, got.Compress, got.CompressMin, got.CompressLevel)
 		}
 	}
 }

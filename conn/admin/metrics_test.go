@@ -52,6 +52,30 @@ func (r *rig) values() map[string]float64 {
 	return values
 }
 
+func TestCompressionMetrics(t *testing.T) {
+	r := start(t, server.Config{Handler: server.Echo(), Compress: true})
+	c := conntest.DialDeflate(t, r.addr, "/ws")
+	text := strings.Repeat("a", 1000)
+	payload := conntest.Deflate(6, text)
+	c.Raw(conntest.Compressed(true, 1, payload))
+	c.ExpectText(text)
+	values := r.values()
+	for name, want := range map[string]float64{
+		`roost_compressed_messages_total{direction="in"}`:     1,
+		`roost_compressed_messages_total{direction="out"}`:    1,
+		`roost_compressed_plain_bytes_total{direction="in"}`:  1000,
+		`roost_compressed_plain_bytes_total{direction="out"}`: 1000,
+		`roost_compressed_bytes_total{direction="in"}`:        float64(len(payload)),
+	} {
+		if got, ok := values[name]; !ok || got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	if got := values[`roost_compressed_bytes_total{direction="out"}`]; got == 0 || got > 100 {
+		t.Errorf("%v bytes went out", got)
+	}
+}
+
 // Every number stands for what has happened, as the load generator reads it.
 func TestMetrics(t *testing.T) {
 	r := start(t, server.Config{Handler: server.Echo(), Shards: 1, Limits: server.Limits{MaxConns: 3}, PingInterval: -1})

@@ -547,12 +547,40 @@ func TestIPv6AndSeveralListeners(t *testing.T) {
 	}
 }
 
+func names(n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprint("name", i))
+	}
+	return all
+}
+
+// The last of as many subprotocols as there may be is told apart, with compression too.
+func TestManySubprotocols(t *testing.T) {
+	all := names(conn.MaxSubprotocols)
+	last := all[len(all)-1]
+	srv, addr := start(t, server.Config{Handler: server.Echo(), Subprotocols: all, Compress: true})
+	conntest.Dial(t, addr, "/ws", "Sec-WebSocket-Protocol: "+last)
+	conntest.DialDeflate(t, addr, "/ws", "Sec-WebSocket-Protocol: "+last)
+	windows := map[int]int{}
+	eventually(t, "both are open", func() bool { return srv.Clients() == 2 })
+	srv.Hub().Each(func(c *conn.Conn) {
+		windows[c.Window()]++
+		if c.Subprotocol() != last {
+			t.Errorf("subprotocol %q, want %q", c.Subprotocol(), last)
+		}
+	})
+	if windows[0] != 1 || windows[15] != 1 {
+		t.Errorf("windows %v", windows)
+	}
+}
+
 func TestConfigFaultsAreReportedTogether(t *testing.T) {
-	err := server.Config{Path: "ws", Workers: -1, Limits: server.Limits{Origins: []string{"a b"}}, PingInterval: time.Nanosecond, SlowConsumer: conn.Conflate + 1}.Validate()
+	err := server.Config{Path: "ws", Workers: -1, Limits: server.Limits{Origins: []string{"a b"}}, PingInterval: time.Nanosecond, SlowConsumer: conn.Conflate + 1,
+		CompressLevel: 10, Subprotocols: names(conn.MaxSubprotocols + 1)}.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"listen", "handler", "path", "workers", "origin", "ping interval", "slow consumer policy 3"} {
+	for _, part := range []string{"listen", "handler", "path", "workers", "origin", "ping interval", "slow consumer policy 3", "compression level 10", "number of subprotocols: 32 is out of range; want 0 to 31"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not mentioned in:\n%v", part, err)
 		}
