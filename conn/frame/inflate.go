@@ -40,14 +40,13 @@ type Inflater struct {
 // others are ErrInvalidDeflate and, when op is Text, ErrInvalidUTF8. payload may be
 // appended to in place.
 func (f *Inflater) Inflate(op Opcode, payload []byte, maxMessage int64) ([]byte, error) {
-	var src []byte
 	if cap(payload)-len(payload) < len(tail) {
 		f.src = append(append(f.src[:0], payload...), tail...)
-		src = f.src
+		payload = f.src
 	} else {
-		src = append(payload, tail...)
+		payload = append(payload, tail...)
 	}
-	message, err := f.inflate(src, maxMessage)
+	message, err := f.inflate(payload, maxMessage)
 	f.in.Reset(nil)
 	if cap(f.src) > keepMost {
 		f.src = nil
