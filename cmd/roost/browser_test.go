@@ -127,7 +127,8 @@ func chatInBrowser(t *testing.T, bin, compress, extensions string) {
 	}
 }
 
-// TestSecureChatInBrowser has one person chat over TLS with another who does not.
+// TestSecureChatInBrowser has one person chat over TLS with another who does not, both with
+// compression.
 func TestSecureChatInBrowser(t *testing.T) {
 	chromium := browser.Start(t)
 	bin := filepath.Join(t.TempDir(), "roost")
@@ -136,10 +137,10 @@ func TestSecureChatInBrowser(t *testing.T) {
 	}
 	cert, key := conntest.NewAuthority(t).IssueFiles("localhost")
 	secure, plain := freeAddr(t), freeAddr(t)
-	server := startWith(t, bin, secure, "--listen", plain+",tls:"+secure, "--tls-cert", cert, "--tls-key", key)
+	server := startWith(t, bin, secure, "--listen", plain+",tls:"+secure, "--tls-cert", cert, "--tls-key", key, "--compress=on", "--compress-min=1")
 	ann := tab{browser.Open(t, chromium, "ann", "https://"+secure+"/", observe)}
 	bob := openTab(t, chromium, "bob", plain)
-	ann.Wait(connected + ` && raw.url.startsWith("wss:")`)
+	ann.Wait(connected + ` && raw.url.startsWith("wss:") && raw.extensions.includes("permessage-deflate")`)
 	bob.Wait(connected)
 	ann.typeIn("whispered")
 	ann.pressEnter()
