@@ -586,7 +586,7 @@ func TestNobodyIsAskedAboutWhenFull(t *testing.T) {
 
 // graspers remembers connections, and what they may do at their end.
 type graspers struct {
-	server *Server
+	server atomic.Pointer[Server]
 	opened chan *conn.Conn
 	closed chan *auth.Grant
 }
@@ -595,13 +595,13 @@ func (g *graspers) OnOpen(c *conn.Conn, _ *handshake.Request) { g.opened <- c }
 
 func (*graspers) OnMessage(*conn.Conn, frame.Opcode, []byte) {}
 
-func (g *graspers) OnClose(c *conn.Conn, _ conn.CloseInfo) { g.closed <- g.server.Grant(c) }
+func (g *graspers) OnClose(c *conn.Conn, _ conn.CloseInfo) { g.closed <- g.server.Load().Grant(c) }
 
 // Who has ended may do nothing, whoever has its slot now.
 func TestGrantEndsWithItsConnection(t *testing.T) {
 	h := &graspers{opened: make(chan *conn.Conn, 1), closed: make(chan *auth.Grant, 1)}
 	s, addr, _ := guarded(t, Config{Handler: h, Shards: 1})
-	h.server = s
+	h.server.Store(s)
 	come := func(sub string) (*conntest.Client, *conn.Conn) {
 		cl := ask(t, addr, "?token="+token(t, firstSecret, map[string]any{"sub": sub, "exp": today.Unix() + 60, "pub": true}))
 		answered(t, cl, http.StatusSwitchingProtocols, "")
