@@ -39,6 +39,7 @@ func TestChatInBrowser(t *testing.T) {
 // chatInBrowser runs the server with --compress. extensions are what the browser says has
 // been agreed to.
 func chatInBrowser(t *testing.T, bin, compress, extensions string) {
+	t.Helper()
 	chromium := browser.Start(t)
 	addr := freeAddr(t)
 	server := startServer(t, bin, addr, "--compress", compress, "--compress-min=16")
