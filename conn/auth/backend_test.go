@@ -82,7 +82,8 @@ func TestQuestion(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	b, web := backendAt(t, Config{Timeout: 100 * time.Millisecond})
+	patient, web := backendAt(t, Config{})
+	hasty, hastyWeb := backendAt(t, Config{Timeout: 100 * time.Millisecond}) // for those that take too long in any case
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	reply := func(status int, kind, body string) http.HandlerFunc {
@@ -124,7 +125,12 @@ func TestAnswers(t *testing.T) {
 		"drips":         {func(w http.ResponseWriter, r *http.Request) { drip(w, r) }, 0, "deadline", ""},
 		"closes":        {func(_ http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, 0, "EOF", ""},
 	} {
+		b := patient
+		if c.err == "deadline" {
+			b = hasty
+		}
 		web.set(c.serve)
+		hastyWeb.set(c.serve)
 		a := asks(t, b, request(t, "/ws"))
 		switch {
 		case c.err != "":
@@ -183,7 +189,7 @@ func drip(w http.ResponseWriter, r *http.Request) {
 // Not more are asked at once, not more wait, and nobody waits longer than the timeout, his
 // turn included.
 func TestQuestionsAreBounded(t *testing.T) {
-	b, web := backendAt(t, Config{Concurrency: 2, Queue: 3, Timeout: 200 * time.Millisecond})
+	b, web := backendAt(t, Config{Concurrency: 2, Queue: 3, Timeout: time.Second})
 	var mu sync.Mutex
 	now, most := 0, 0
 	web.set(func(_ http.ResponseWriter, r *http.Request) {
