@@ -419,7 +419,7 @@ func TestWaitEnds(t *testing.T) {
 // A queue that is full refuses, says so once in the log, and the room for handlers stays.
 func TestPublishBusy(t *testing.T) {
 	var sc server.Config
-	var log lockedBuffer
+	var log conntest.Log
 	s := stall(&sc)
 	sc.Handler = server.Chat()
 	r := start(t, sc, func(c *admin.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)); c.PublishWindow = time.Hour })
@@ -450,23 +450,6 @@ func TestPublishBusy(t *testing.T) {
 	if got := r.counted(); got["accepted"] != 3 || got["busy"] < 3 {
 		t.Errorf("counted %v", got)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // While a server drains those that are left get what is published; then, and before it starts, 503.

@@ -14,13 +14,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/goleak"
+
+	"roost/conn/conntest"
 )
 
 // patience is a bound for broken code.
@@ -123,22 +124,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 }
 
 // transcript is a log, and what it holds.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *transcript) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *transcript) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type transcript struct{ conntest.Log }
 
 func (l *transcript) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -57,29 +56,11 @@ func natsProcess(t testing.TB, port int) (pid int, kill func()) {
 	return cmd.Process.Pid, kill
 }
 
-// log keeps what is logged.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // node is a bus with its Local, which notes what is delivered.
 type node struct {
 	*Bus
 	t   *testing.T
-	log *log
+	log *conntest.Log
 
 	mu      sync.Mutex
 	got     []string       // as told by say
@@ -90,7 +71,7 @@ type node struct {
 // newNode starts a node that is a member of topics.
 func newNode(t *testing.T, config Config, topics ...string) *node {
 	t.Helper()
-	n := &node{t: t, log: new(log), members: map[string]int{}}
+	n := &node{t: t, log: new(conntest.Log), members: map[string]int{}}
 	config.Log = slog.New(slog.NewTextHandler(n.log, nil))
 	b, err := New(config)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
-	"sync"
 )
 
 // Types of records and of a message in them (RFC 8446 sections 4 and 5.1).
@@ -52,21 +51,10 @@ func (c *Client) SecureByHand(config *tls.Config) *Records {
 }
 
 // keyLog has the lines of tls.Config.KeyLogWriter.
-type keyLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *keyLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
+type keyLog struct{ Log }
 
 func (l *keyLog) secret(c *Client) []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.b.String()) {
+	for line := range strings.Lines(l.String()) {
 		if f := strings.Fields(line); f[0] == "CLIENT_TRAFFIC_SECRET_0" {
 			secret, err := hex.DecodeString(f[2])
 			if err != nil {

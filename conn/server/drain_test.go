@@ -85,7 +85,7 @@ func TestDrainIsEven(t *testing.T) {
 		t.Run(fmt.Sprint(n, " clients"), func(t *testing.T) {
 			t.Parallel()
 			const over = 400 * time.Millisecond
-			var log syncBuffer
+			var log conntest.Log
 			srv, addr := start(t, server.Config{Handler: server.Chat(), DrainTime: over, DrainCode: frame.StatusServiceRestart,
 				Log: slog.New(slog.NewTextHandler(&log, nil))})
 			var clients []*conntest.Client

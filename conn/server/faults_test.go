@@ -64,7 +64,7 @@ func child() int {
 // process is a running child.
 type process struct {
 	addr string
-	log  *syncBuffer
+	log  *conntest.Log
 	pid  int
 	stop func() server.Stats // once
 }
@@ -73,7 +73,7 @@ func startChild(t *testing.T, descriptors int, env ...string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), append(env, fmt.Sprintf("%s=%d", childEnv, descriptors))...)
-	log := new(syncBuffer)
+	log := new(conntest.Log)
 	cmd.Stderr = log
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -304,7 +304,7 @@ func sabotage(t *testing.T, fd, reactors int) (saved int) {
 // TestEpollRefusesToWatch makes epoll_ctl fail for every second connection. Those
 // are refused, the others served, and nothing is left over.
 func TestEpollRefusesToWatch(t *testing.T) {
-	before, log := epolls(t), new(syncBuffer)
+	before, log := epolls(t), new(conntest.Log)
 	srv, addr := start(t, server.Config{Handler: server.Echo(), Reactors: 2, Log: slog.New(slog.NewTextHandler(log, nil))})
 	reactors := reactorsOf(t, before, listener(t, addr))
 	if len(reactors) != 2 {
@@ -351,7 +351,7 @@ func TestEpollRefusesToWatch(t *testing.T) {
 // TestReactorFails makes epoll_wait fail. The program has to be told, and Close
 // must end the connections, although no reactor is left to wake anybody.
 func TestReactorFails(t *testing.T) {
-	before, log := epolls(t), new(syncBuffer)
+	before, log := epolls(t), new(conntest.Log)
 	srv, addr := start(t, server.Config{Handler: server.Echo(), Reactors: 1, Log: slog.New(slog.NewTextHandler(log, nil))})
 	c := conntest.Dial(t, addr, "/ws")
 	c.Text("served as before")

@@ -53,7 +53,7 @@ var pages = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.
 
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "roost.sock")
-	var log syncBuffer
+	var log conntest.Log
 	config := server.Config{Listen: []string{"127.0.0.1:0", "unix:" + path}, Handler: server.Chat(), HTTP: pages,
 		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	srv, addr := start(t, config)

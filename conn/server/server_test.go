@@ -15,7 +15,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -346,7 +345,7 @@ func (h *hooks) OnClose(c *conn.Conn, info conn.CloseInfo) {
 }
 
 func TestPanicClosesOneConnection(t *testing.T) {
-	var log syncBuffer
+	var log conntest.Log
 	closed := make(chan conn.CloseInfo, 1)
 	h := &hooks{
 		message: func(c *conn.Conn, op frame.Opcode, p []byte) {
@@ -373,23 +372,6 @@ func TestPanicClosesOneConnection(t *testing.T) {
 	}
 	other.Text("still here")
 	other.ExpectText("still here")
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // TestHTTP drives net/http behind the hand-off: keep-alive, a bad method, and an

@@ -84,7 +84,7 @@ func nothingCounted(t *testing.T, srv *server.Server) {
 // the reason where operators look and the code where the client does, while another
 // gets everything.
 func TestSlowConsumerClose(t *testing.T) {
-	h, log := newCollector(), new(syncBuffer)
+	h, log := newCollector(), new(conntest.Log)
 	srv, addr := start(t, server.Config{Handler: h, WriteQueueFrames: 16, WriteQueueBytes: 64 << 10, CloseTimeout: -1, PingInterval: -1,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	slow, its := h.dial(t, addr)
@@ -170,7 +170,7 @@ func TestWriteQueueTotal(t *testing.T) {
 		{"prepared", prepared, conn.StatusTryAgainLater},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h, log := newCollector(), new(syncBuffer)
+			h, log := newCollector(), new(conntest.Log)
 			srv, addr := start(t, server.Config{Handler: h, WriteQueueBytes: 256 << 10, WriteQueueFrames: -1,
 				WriteQueueTotal: 512 << 10, PingInterval: -1, CloseTimeout: -1, SlowConsumer: conn.Drop,
 				Log: slog.New(slog.NewTextHandler(log, nil))})
@@ -276,7 +276,7 @@ func TestSharedFramesCountOnce(t *testing.T) {
 
 // TestReadBufferTotal has clients begin messages that they do not end.
 func TestReadBufferTotal(t *testing.T) {
-	h, log := newCollector(), new(syncBuffer)
+	h, log := newCollector(), new(conntest.Log)
 	srv, addr := start(t, server.Config{Handler: h, MaxMessage: 256 << 10, ReadBufferTotal: 512 << 10, PingInterval: -1,
 		Log: slog.New(slog.NewTextHandler(log, nil))})
 	message := strings.Repeat("m", 200<<10)

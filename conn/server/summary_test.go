@@ -5,7 +5,6 @@ package server
 import (
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,24 +15,13 @@ import (
 	"roost/conn/frame"
 )
 
-// lines is a log that a test can read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
+// lines is a log, line by line.
+type lines struct{ conntest.Log }
 
 // with returns the lines that hold all of some.
 func (l *lines) with(some ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 next:
-	for line := range strings.Lines(l.text.String()) {
+	for line := range strings.Lines(l.String()) {
 		for _, s := range some {
 			if !strings.Contains(line, s) {
 				continue next

@@ -253,7 +253,7 @@ func TestResumption(t *testing.T) {
 func TestCertificatesAreReadAgain(t *testing.T) {
 	ca := conntest.NewAuthority(t)
 	cert, key := ca.IssueFiles("old.example")
-	log := &syncBuffer{}
+	log := new(conntest.Log)
 	config := server.Config{Handler: server.Echo(), Log: slog.New(slog.NewTextHandler(log, nil)), TLS: server.TLS{Certs: []server.KeyPair{{Cert: cert, Key: key}}}}
 	srv, addr, _, _ := startTLS(t, config)
 	stays := conntest.DialTLS(t, addr, "/ws", ca.Trust("old.example"))
