@@ -84,7 +84,7 @@ var homes = []home{
 	{"github.com/mailru/easygo", []string{"poller"}, "its known faults are worked around in one place, poller/netpoll.go"},
 	{"github.com/pires/go-proxyproto", []string{"conn/server"}, "who trusts a proxy reads its headers"},
 	{"github.com/gobwas/ws", []string{"conn/frame", "conn/handshake", "conn/conntest", "bench"}, "the wire format is known in two packages, and to those who judge it"},
-	{"github.com/klauspost/compress", []string{"conn/frame"}, "compression is part of the wire format"},
+	{"github.com/klauspost/compress", []string{"conn/frame", "bench"}, "compression is part of the wire format"},
 	{"github.com/go-jose/go-jose", []string{"conn/auth"}, "who may connect is decided in one place"},
 	{"github.com/nats-io/nats-server", []string{"conn/conntest/natstest"}, "only tests run a server of NATS"},
 	{"github.com/nats-io", []string{"conn/cluster"}, "the bus between nodes is exchangeable behind cluster.Bus"},

@@ -64,6 +64,12 @@ type Client struct {
 	outConn   *Conn
 	maskState uint64
 
+	sessions []*session    // by slot; nil without TLS
+	shaking  queue[uint64] // tokens whose TLS handshake goes on
+	sealed   []byte        // records that no socket was offered yet
+	deflator *deflator     // nil before the first message to compress
+	inflator *inflator     // nil before the first message to inflate
+
 	dialer  dialer
 	slow    slowReaders
 	closing deadlines // of closing handshakes, either side's
@@ -82,7 +88,7 @@ type Client struct {
 // raises the process's soft limit of descriptors to the hard one. Release must
 // be called in the end.
 func NewClient(cfg Config, handler Handler) (*Client, error) {
-	targets, err := resolve(cfg.URLs)
+	targets, err := resolve(cfg.URLs, cfg.TLS)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +105,7 @@ func NewClient(cfg Config, handler Handler) (*Client, error) {
 		cfg:       cfg.withDefaults(),
 		handler:   handler,
 		targets:   targets,
-		handshake: newHandshake(binary.LittleEndian.Uint64(random[:8]), targets, cfg.Header, cfg.Subprotocols),
+		handshake: newHandshake(binary.LittleEndian.Uint64(random[:8]), targets, cfg.Header, cfg.Subprotocols, cfg.Compress),
 		start:     startOf(cfg.Epoch),
 		loop:      epoll,
 		conns:     make([]Conn, cfg.Conns),
@@ -197,7 +203,7 @@ func sooner(a, b time.Duration) time.Duration {
 // poll waits once and serves what is ready.
 func (cl *Client) poll(wait time.Duration) error {
 	cl.turn, cl.again = cl.again, cl.turn[:0]
-	if len(cl.turn) > 0 {
+	if len(cl.turn) > 0 || cl.shaking.len() > 0 {
 		wait = 0
 	}
 	before := cl.Now()
@@ -216,6 +222,7 @@ func (cl *Client) poll(wait time.Duration) error {
 			cl.dispatch(c, &events[i])
 		}
 	}
+	cl.shakeHands()
 	return nil
 }
 
@@ -241,6 +248,12 @@ func (cl *Client) dispatch(c *Conn, ev *event) {
 	}
 	if ev.writable && c.Pending() > 0 {
 		cl.writeHeld(c)
+	}
+	if c.state == stateSecuring {
+		if ev.readable {
+			cl.shaking.push(c.token())
+		}
+		return
 	}
 	if c.deaf {
 		if ev.ended {

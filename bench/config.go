@@ -21,8 +21,8 @@ const (
 // Config says where a Client connects, how many times, and when it gives up.
 // The zero value of every field but URLs and Conns is useful.
 type Config struct {
-	// URLs of the endpoint, ws://host:port/path, one or more, which connections
-	// take in turn. TLS (wss) is not supported.
+	// URLs of the endpoint, ws://host:port/path or wss for TLS, one or more, which
+	// connections take in turn.
 	URLs []string
 	// Conns is the number of connections, 1 or more.
 	Conns int
@@ -47,7 +47,13 @@ type Config struct {
 	// a random one.
 	SampleKey bool
 
-	// HandshakeTimeout runs from connect to the checked 101 answer; 0 means
+	// TLS is for wss URLs.
+	TLS TLS
+	// Compress offers permessage-deflate without context takeover, RFC 7692. Where
+	// the server agrees, messages that get shorter are sent compressed.
+	Compress bool
+
+	// HandshakeTimeout runs from connect to the checked 101 answer, TLS included; 0 means
 	// DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
 	// Timeout ends a phase in which nothing moves any more; 0 means DefaultTimeout.
@@ -104,7 +110,7 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	fault(len(c.URLs) == 0, "url: none, want ws://host:port/path")
+	fault(len(c.URLs) == 0, "url: none, want ws://host:port/path or wss://host:port/path")
 	for _, u := range c.URLs {
 		if _, err := parseTarget(u); err != nil {
 			faults = append(faults, err)
@@ -123,6 +129,9 @@ func (c Config) Validate() error {
 	for _, name := range c.Subprotocols {
 		fault(!isToken(name), "subprotocol: %q, want a name without spaces or separators", name)
 	}
+	if err := c.TLS.Validate(); err != nil {
+		faults = append(faults, err)
+	}
 	fault(c.Conns < 1, "connections: %d, want 1 or more", c.Conns)
 	fault(c.Handshakes < 0, "handshakes in flight: %d, want 1 or more, or 0 for %d", c.Handshakes, DefaultHandshakes)
 	fault(c.HandshakeTimeout < 0, "handshake timeout: %v, want 0 or more", c.HandshakeTimeout)
@@ -138,10 +147,8 @@ func parseTarget(raw string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("url: %w", err)
-	case u.Scheme == "wss":
-		return nil, fmt.Errorf("url: %q: TLS is not supported, use ws://", raw)
-	case u.Scheme != "ws" || u.Hostname() == "":
-		return nil, fmt.Errorf("url: %q, want ws://host:port/path", raw)
+	case (u.Scheme != "ws" && u.Scheme != "wss") || u.Hostname() == "":
+		return nil, fmt.Errorf("url: %q, want ws://host:port/path or wss://host:port/path", raw)
 	case u.Fragment != "":
 		return nil, fmt.Errorf("url: %q has a fragment; RFC 6455 section 3 forbids it", raw)
 	}

@@ -1,12 +1,13 @@
 package bench
 
 // connState is where a connection stands. A slot of the table goes round:
-// idle, connecting, handshaking, open, closing or lingering, idle.
+// idle, connecting, with TLS securing, handshaking, open, closing or lingering, idle.
 type connState uint8
 
 const (
 	stateIdle        connState = iota // no descriptor
 	stateConnecting                   // connect(2) is under way
+	stateSecuring                     // the TLS handshake is under way
 	stateHandshaking                  // the request is sent, the 101 answer incomplete
 	stateOpen
 	stateClosing   // the client sent a close frame first and waits for the answer
@@ -25,6 +26,8 @@ type Conn struct {
 	raw        bool   // no WebSocket: what comes is thrown away
 	code       uint16 // of the server's close frame, CloseAbnormal without one
 	dialling   uint16 // index of the Dialling that made the connection
+	secure     bool   // TLS: Client.sessions has it
+	deflate    bool   // permessage-deflate was agreed on
 	started    int64  // nanoseconds: connect was called
 	held       *held  // nil unless something is incomplete
 }
@@ -35,7 +38,8 @@ type held struct {
 	msg []byte // the fragments so far of a message, section 5.4
 	out []byte // frames that the socket did not take yet
 
-	msgOp byte // opcode of the fragmented message, 0 when there is none
+	msgOp    byte // opcode of the fragmented message, 0 when there is none
+	deflated bool // it is compressed
 }
 
 // keepBytes is the largest buffer of a held that is kept for reuse.

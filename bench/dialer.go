@@ -24,9 +24,11 @@ type Dial struct {
 	// Retry is the pause after which a failed attempt is made again; 0: never, and
 	// a hundred failures in a row end the dialling.
 	Retry time.Duration
-	// Raw opens TCP connections without a handshake: Opened is called when TCP is
-	// connected, and what the server sends is thrown away.
+	// Raw opens connections without a WebSocket handshake: Opened is called when TCP
+	// is connected, or TLS of a wss URL, and what the server sends is thrown away.
 	Raw bool
+	// Plain leaves out TLS also where the URL is wss.
+	Plain bool
 	// ReceiveBytes is the kernel's receive buffer, SO_RCVBUF; 0 leaves it alone.
 	ReceiveBytes int
 }
@@ -56,7 +58,7 @@ type Dialled struct {
 
 	GaveUp      bool          // after too many failures in a row
 	First, Last time.Duration // first attempt, -1 without one; last outcome
-	Latency     *Recorder     // connect to checked answer
+	Latency     *Recorder     // connect to checked answer, TLS included
 }
 
 type retry struct {
@@ -92,7 +94,7 @@ func (d *Dialled) Elapsed() time.Duration {
 // dialer opens connections in free slots at the pace of each Dial.
 type dialer struct {
 	cl      *Client
-	targets []unix.Sockaddr
+	targets []unix.Sockaddr // of Client.targets
 	sources []unix.Sockaddr // empty: the kernel chooses
 
 	diallings []*Dialling
@@ -161,6 +163,8 @@ func (d *dialer) advance(now time.Duration) time.Duration {
 		switch c.state {
 		case stateConnecting:
 			d.fail(c, ErrConnectTimeout)
+		case stateSecuring:
+			d.fail(c, ErrTLSTimeout)
 		case stateHandshaking:
 			d.fail(c, ErrHandshakeTimeout)
 		}
@@ -230,8 +234,8 @@ func (d *Dialling) dial(c *Conn) {
 	all.waiting.push(c.token(), now+d.cl.cfg.HandshakeTimeout)
 }
 
-// connected sends the request once TCP is connected. It returns false when the
-// attempt has failed.
+// connected goes on once TCP is connected. It returns false when nothing more of
+// the event matters.
 func (cl *Client) connected(c *Conn, ended bool) bool {
 	if ended {
 		if err := socketError(int(c.fd)); err != nil {
@@ -239,6 +243,17 @@ func (cl *Client) connected(c *Conn, ended bool) bool {
 			return false
 		}
 	}
+	dial := &cl.dialer.of(c).Dial
+	if t := cl.targetOf(c); t.tls != nil && !dial.Plain {
+		cl.secure(c, t)
+		return false
+	}
+	return cl.request(c)
+}
+
+// request sends the request, or hands over a raw connection. It returns false
+// when that has ended it.
+func (cl *Client) request(c *Conn) bool {
 	if c.raw = cl.dialer.of(c).Raw; c.raw {
 		cl.dialer.succeed(c, cl.Now())
 		return c.state == stateOpen
@@ -250,6 +265,9 @@ func (cl *Client) connected(c *Conn, ended bool) bool {
 	cl.flush()
 	return true
 }
+
+// targetOf is where c goes.
+func (cl *Client) targetOf(c *Conn) *target { return &cl.targets[int(c.index)%len(cl.targets)] }
 
 // of is the dialling that made or makes c.
 func (d *dialer) of(c *Conn) *Dialling { return d.diallings[c.dialling] }

@@ -16,6 +16,9 @@ const (
 	opPong   = 0xA
 )
 
+// rsv1 in the first byte of a message's first frame says that it is compressed.
+const rsv1 = 0x40
+
 // Close codes, RFC 6455 section 7.4.1.
 const (
 	CloseNormal   = 1000
@@ -29,7 +32,7 @@ const (
 
 // Faults of the server's frames; each ends the connection.
 var (
-	// ErrFrameReserved is returned when a reserved bit or opcode is used and nothing was negotiated.
+	// ErrFrameReserved is returned when a reserved bit or opcode is used that was not negotiated, or not for such a frame.
 	ErrFrameReserved = errors.New("frame with a reserved bit or opcode")
 	// ErrFrameMasked is returned when the server masks a frame.
 	ErrFrameMasked = errors.New("frame from the server is masked")
@@ -41,7 +44,9 @@ var (
 	ErrFrameSequence = errors.New("fragments out of sequence")
 	// ErrFrameClose is returned when a close frame has one byte or a code that must not be sent.
 	ErrFrameClose = errors.New("malformed close frame")
-	// ErrMessageTooBig is returned when a message is longer than Config.MaxMessageBytes.
+	// ErrDeflate is returned when a message cannot be inflated.
+	ErrDeflate = errors.New("compressed message that cannot be inflated")
+	// ErrMessageTooBig is returned when a message, inflated, is longer than Config.MaxMessageBytes.
 	ErrMessageTooBig = errors.New("message longer than the client accepts")
 )
 
@@ -51,6 +56,8 @@ type frameHeader struct {
 	op      byte
 	size    int // bytes of the header; 0 while it is incomplete
 	payload int // bytes of the payload
+	// deflated says that a message begins which is compressed, RFC 7692 section 6.
+	deflated bool
 }
 
 // parseHeader reads a frame header from the start of b, RFC 6455 section 5.2.
@@ -59,9 +66,9 @@ func parseHeader(b []byte) (h frameHeader, err error) {
 		return h, nil
 	}
 	first, second := b[0], b[1]
-	h.fin, h.op = first&0x80 != 0, first&0x0f
+	h.fin, h.op, h.deflated = first&0x80 != 0, first&0x0f, first&rsv1 != 0
 	switch {
-	case first&0x70 != 0, h.op&0x7 > 2: // known are 0 to 2 (data) and 8 to 10 (control)
+	case first&0x30 != 0, h.op&0x7 > 2, h.deflated && h.op != OpText && h.op != OpBinary: // known are 0 to 2 (data) and 8 to 10 (control)
 		return h, ErrFrameReserved
 	case second&0x80 != 0:
 		// Section 5.1: a server MUST NOT mask any frames that it sends to the client.
@@ -93,8 +100,8 @@ func parseHeader(b []byte) (h frameHeader, err error) {
 	return h, nil
 }
 
-// appendFrame appends a final frame with a masked copy of payload. Section
-// 5.3: a client masks every frame with a fresh key.
+// appendFrame appends a final frame with a masked copy of payload. op may have
+// rsv1. Section 5.3: a client masks every frame with a fresh key.
 func appendFrame(dst []byte, op byte, key uint32, payload []byte) []byte {
 	dst = append(dst, 0x80|op)
 	switch n := len(payload); {

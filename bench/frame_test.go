@@ -34,6 +34,10 @@ func FuzzParseHeader(f *testing.F) {
 			if want.OpCode == ws.OpContinuation {
 				state |= ws.StateFragmented
 			}
+			begins := want.OpCode == ws.OpText || want.OpCode == ws.OpBinary
+			if begins && want.Rsv == ws.Rsv(true, false, false) {
+				state |= ws.StateExtended // whether that was agreed on is judged there, too
+			}
 			wantErr = ws.CheckHeader(want, state)
 		}
 		if wantErr == nil && want.Masked {
@@ -47,7 +51,7 @@ func FuzzParseHeader(f *testing.F) {
 		if (gotErr != nil) != (wantErr != nil) {
 			t.Fatalf("% x: error %v, gobwas/ws %v", b, gotErr, wantErr)
 		}
-		if gotErr == nil && (got.fin != want.Fin || got.op != byte(want.OpCode) || int64(got.payload) != want.Length || got.size != len(b)-r.Len()) {
+		if gotErr == nil && (got.fin != want.Fin || got.op != byte(want.OpCode) || int64(got.payload) != want.Length || got.deflated != want.Rsv1() || got.size != len(b)-r.Len()) {
 			t.Fatalf("% x: header %+v, gobwas/ws %+v", b, got, want)
 		}
 	})

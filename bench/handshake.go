@@ -21,6 +21,11 @@ var (
 	ErrHandshakeAccept = errors.New("Sec-WebSocket-Accept does not match the key")
 	// ErrHandshakeExtension is returned when the answer names an extension or a subprotocol nobody asked for.
 	ErrHandshakeExtension = errors.New("the answer names an extension or subprotocol that was not offered")
+	// ErrHandshakeDeflate is returned when the answer agrees to permessage-deflate with parameters
+	// that RFC 7692 section 7.1 does not allow, or without server_no_context_takeover.
+	ErrHandshakeDeflate = errors.New("the answer agrees to permessage-deflate in a way that was not offered")
+	// ErrHandshakeTLS is returned when the answer is a record of TLS.
+	ErrHandshakeTLS = errors.New("the answer to the handshake is TLS")
 	// ErrHandshakeClosed is returned when the server closes the connection before it has answered.
 	ErrHandshakeClosed = errors.New("the server closed the connection before it answered the handshake")
 	// ErrHandshakeTimeout is returned when the answer is not complete in time.
@@ -45,13 +50,17 @@ type handshake struct {
 	sample   bool     // the key of section 1.3 for all
 	prefixes []string // the request up to the key, by target
 	offers   string   // subprotocols asked for, "" for none
+	compress bool     // permessage-deflate is offered
 }
 
-func newHandshake(seed uint64, targets []target, lines, subprotocols []string) handshake {
-	h := handshake{seed: seed}
+func newHandshake(seed uint64, targets []target, lines, subprotocols []string, compress bool) handshake {
+	h := handshake{seed: seed, compress: compress}
 	var more strings.Builder
 	if len(subprotocols) > 0 {
 		lines = append(slices.Clone(lines), "Sec-WebSocket-Protocol: "+strings.Join(subprotocols, ", "))
+	}
+	if compress {
+		lines = append(slices.Clone(lines), "Sec-WebSocket-Extensions: "+deflateOffer)
 	}
 	for _, line := range lines {
 		more.WriteString(line + "\r\n")
@@ -98,31 +107,35 @@ func accept(key [24]byte) (value [28]byte) {
 }
 
 // check looks for a complete answer at the start of b. It returns the bytes
-// the answer takes, or 0 while it is incomplete.
-func (h *handshake) check(b []byte, token uint64) (size int, err error) {
+// the answer takes, or 0 while it is incomplete, and whether it agrees to
+// permessage-deflate.
+func (h *handshake) check(b []byte, token uint64) (size int, deflate bool, err error) {
+	if len(b) > 1 && b[0] == 21 && b[1] == 3 { // an alert, RFC 8446 section 5.1
+		return 0, false, ErrHandshakeTLS
+	}
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
 		if len(b) > maxAnswerBytes {
-			return 0, ErrHandshakeAnswer
+			return 0, false, ErrHandshakeAnswer
 		}
-		return 0, nil
+		return 0, false, nil
 	}
 	line, fields, _ := bytes.Cut(b[:end+2], []byte("\r\n"))
 	if !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) || len(line) < len("HTTP/1.1 101") {
-		return 0, ErrHandshakeAnswer
+		return 0, false, ErrHandshakeAnswer
 	}
 	// RFC 6455 section 4.1: any status but 101 is HTTP, not WebSocket.
 	if status := line[len("HTTP/1.1 "):]; !bytes.HasPrefix(status, []byte("101")) || (len(status) > 3 && status[3] != ' ') {
-		return 0, &RefusedError{Status: string(status[:min(len(status), 60)])}
+		return 0, false, &RefusedError{Status: string(status[:min(len(status), 60)])}
 	}
-	if err := h.checkFields(fields, token); err != nil {
-		return 0, err
+	if deflate, err = h.checkFields(fields, token); err != nil {
+		return 0, false, err
 	}
-	return end + 4, nil
+	return end + 4, deflate, nil
 }
 
 // checkFields enforces the numbered list at the end of RFC 6455 section 4.1.
-func (h *handshake) checkFields(fields []byte, token uint64) error {
+func (h *handshake) checkFields(fields []byte, token uint64) (deflate bool, err error) {
 	var upgrade, connection, accepted bool
 	for len(fields) > 0 {
 		var line []byte
@@ -137,22 +150,28 @@ func (h *handshake) checkFields(fields []byte, token uint64) error {
 		case isName(name, "Sec-WebSocket-Accept"):
 			want := accept(h.key(token))
 			if accepted || !bytes.Equal(value, want[:]) {
-				return ErrHandshakeAccept
+				return false, ErrHandshakeAccept
 			}
 			accepted = true
 		case isName(name, "Sec-WebSocket-Extensions") && len(value) > 0:
-			return ErrHandshakeExtension
+			if !h.compress || deflate {
+				return false, ErrHandshakeExtension
+			}
+			if err := checkDeflate(string(value)); err != nil {
+				return false, err
+			}
+			deflate = true
 		case isName(name, "Sec-WebSocket-Protocol") && !hasToken([]byte(h.offers), string(value)):
-			return ErrHandshakeExtension
+			return false, ErrHandshakeExtension
 		}
 	}
 	switch {
 	case !upgrade || !connection:
-		return ErrHandshakeUpgrade
+		return false, ErrHandshakeUpgrade
 	case !accepted:
-		return ErrHandshakeAccept
+		return false, ErrHandshakeAccept
 	}
-	return nil
+	return deflate, nil
 }
 
 func isName(name []byte, want string) bool {

@@ -21,7 +21,7 @@ func TestAcceptOfTheRFC(t *testing.T) {
 // TestRequestSatisfiesServer lets gobwas/ws upgrade our request and checks its answer.
 func TestRequestSatisfiesServer(t *testing.T) {
 	targets := []target{{host: "example.com", path: "/"}, {host: "example.org:80", path: "/chat?room=1"}}
-	h := newHandshake(42, targets, []string{"Origin: http://example.org"}, []string{"b", "a"})
+	h := newHandshake(42, targets, []string{"Origin: http://example.org"}, []string{"b", "a"}, false)
 	var answer bytes.Buffer
 	var uri, host, origin string
 	u := ws.Upgrader{
@@ -44,14 +44,14 @@ func TestRequestSatisfiesServer(t *testing.T) {
 	}
 	whole := answer.Bytes()
 	for cut := range whole {
-		if size, err := h.check(whole[:cut], 7); size != 0 || err != nil {
+		if size, _, err := h.check(whole[:cut], 7); size != 0 || err != nil {
 			t.Fatalf("%d of %d bytes: size %d, error %v", cut, len(whole), size, err)
 		}
 	}
-	if size, err := h.check(append(whole, "frames"...), 7); size != len(whole) || err != nil {
+	if size, _, err := h.check(append(whole, "frames"...), 7); size != len(whole) || err != nil {
 		t.Errorf("size %d of %d, error %v", size, len(whole), err)
 	}
-	if _, err := h.check(whole, 8); !errors.Is(err, ErrHandshakeAccept) {
+	if _, _, err := h.check(whole, 8); !errors.Is(err, ErrHandshakeAccept) {
 		t.Errorf("another connection's answer: error %v, want ErrHandshakeAccept", err)
 	}
 }
@@ -79,14 +79,14 @@ func TestCheckAnswer(t *testing.T) {
 		{"HTTP/1.1 101 Switching Protocols", "HTTP/1.1 ", ErrHandshakeAnswer},
 	} {
 		text := strings.Replace(ok, test.old, test.new, 1)
-		size, err := h.check([]byte(text), 0)
+		size, _, err := h.check([]byte(text), 0)
 		if !errors.Is(err, test.want) || (err == nil) != (size == len(text)) {
 			t.Errorf("%q for %q: size %d, error %v, want %v", test.new, test.old, size, err, test.want)
 		}
 	}
 	var refused *RefusedError
 	for _, status := range []string{"200 OK", "1010 Odd", "404 Not Found"} {
-		if _, err := h.check([]byte("HTTP/1.1 "+status+"\r\n\r\n"), 0); !errors.As(err, &refused) || refused.Status != status {
+		if _, _, err := h.check([]byte("HTTP/1.1 "+status+"\r\n\r\n"), 0); !errors.As(err, &refused) || refused.Status != status {
 			t.Errorf("status %q: error %v, want it refused", status, err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestSubprotocols(t *testing.T) {
 		{nil, nil, "", "chat", ErrHandshakeExtension},
 		{nil, nil, "", "", ErrHandshakeExtension},
 	} {
-		h := newHandshake(1, targets, test.lines, test.offered)
+		h := newHandshake(1, targets, test.lines, test.offered, false)
 		h.sample = true
 		request := string(h.appendRequest(nil, 0))
 		if !strings.Contains(request, test.request) {
@@ -121,11 +121,11 @@ func TestSubprotocols(t *testing.T) {
 		if len(test.lines)+len(test.offered) == 0 && strings.Contains(request, "Protocol") {
 			t.Errorf("nothing offered, but the request is\n%s", request)
 		}
-		_, err := h.check([]byte(answer+"Sec-WebSocket-Protocol: "+test.answer+"\r\n\r\n"), 0)
+		_, _, err := h.check([]byte(answer+"Sec-WebSocket-Protocol: "+test.answer+"\r\n\r\n"), 0)
 		if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
 			t.Errorf("offered %q and %q, answer %q: error %v, want %v", test.lines, test.offered, test.answer, err, test.want)
 		}
-		if _, err := h.check([]byte(answer+"\r\n"), 0); err != nil {
+		if _, _, err := h.check([]byte(answer+"\r\n"), 0); err != nil {
 			t.Errorf("offered %q and %q, none chosen: %v", test.lines, test.offered, err)
 		}
 	}

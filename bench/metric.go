@@ -102,6 +102,25 @@ func Metrics() []Metric {
 		server("cpu_per_delivery", UnitMicros, "the server's processor time", cost(func(s *ServerReport) *float64 { return s.PerDeliveryUS })),
 		server("cpu_per_echo", UnitMicros, "the server's processor time", cost(func(s *ServerReport) *float64 { return s.PerEchoUS })),
 		server("cpu_per_handshake", UnitMicros, "the server's processor time", cost(func(s *ServerReport) *float64 { return s.PerHandshakeUS })),
+		Metric{Name: "tls_resumed", Unit: UnitShare, Help: "TLS handshakes with the session of an earlier one", get: func(r *Result, _ *Part) (float64, bool) {
+			var all, resumed int64
+			for _, u := range r.TLS {
+				all, resumed = all+u.Handshakes, resumed+u.Resumed
+			}
+			return share(resumed, all)
+		}},
+		Metric{Name: "compressed", Unit: UnitShare, Help: "messages received that came compressed, of those on connections that agreed", get: func(r *Result, _ *Part) (float64, bool) {
+			if r.Compression == nil {
+				return 0, false
+			}
+			return share(r.Compression.In.Compressed, r.Compression.In.Messages)
+		}},
+		Metric{Name: "wire_share", Unit: UnitShare, Help: "bytes of messages received as they came on the wire, of those connections", get: func(r *Result, _ *Part) (float64, bool) {
+			if r.Compression == nil {
+				return 0, false
+			}
+			return share(r.Compression.In.Wire, r.Compression.In.Payload)
+		}},
 		Metric{Name: "client_cpu", Unit: UnitCores, Help: "the client's processor use", get: func(r *Result, _ *Part) (float64, bool) {
 			return r.Client.Cores, r.Client.LoopBusy > 0
 		}},
@@ -109,6 +128,14 @@ func Metrics() []Metric {
 			return r.Client.LoopBusy, r.Client.LoopBusy > 0
 		}},
 	)
+}
+
+// share has no data of nothing.
+func share(part, whole int64) (float64, bool) {
+	if whole == 0 {
+		return 0, false
+	}
+	return float64(part) / float64(whole), true
 }
 
 func quantileMetrics(prefix, help string, from func(*Result, *Part) *Quantiles) []Metric {

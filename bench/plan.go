@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -65,12 +66,13 @@ func (e *PortError) Error() string {
 // target is one resolved URL.
 type target struct {
 	address netip.AddrPort
-	host    string // Host header
-	path    string // request target
+	host    string      // Host header
+	path    string      // request target
+	tls     *tls.Config // nil: none
 }
 
 // resolve finds the address of each URL.
-func resolve(urls []string) ([]target, error) {
+func resolve(urls []string, settings TLS) ([]target, error) {
 	var targets []target
 	for _, raw := range urls {
 		u, err := parseTarget(raw)
@@ -79,7 +81,7 @@ func resolve(urls []string) ([]target, error) {
 		}
 		port := u.Port()
 		if port == "" {
-			port = "80" // RFC 6455 section 3: the default port for ws
+			port = map[string]string{"ws": "80", "wss": "443"}[u.Scheme] // RFC 6455 section 3
 		}
 		resolved, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(u.Hostname(), port))
 		if err != nil {
@@ -90,7 +92,13 @@ func resolve(urls []string) ([]target, error) {
 		if address.Port() == 0 {
 			return nil, fmt.Errorf("url: %q names port 0", raw)
 		}
-		targets = append(targets, target{address, u.Host, u.RequestURI()})
+		t := target{address: address, host: u.Host, path: u.RequestURI()}
+		if u.Scheme == "wss" {
+			if t.tls, err = settings.config(u.Hostname()); err != nil {
+				return nil, err
+			}
+		}
+		targets = append(targets, t)
 	}
 	return targets, nil
 }
@@ -106,7 +114,7 @@ func NewPlan(cfg Config, processes int) (Plan, error) {
 	if processes < 0 || processes > MaxProcesses {
 		return Plan{}, fmt.Errorf("processes: %d, want 1 to %d, or 0 for as many as the descriptors need", processes, MaxProcesses)
 	}
-	targets, err := resolve(cfg.URLs)
+	targets, err := resolve(cfg.URLs, cfg.TLS)
 	if err != nil {
 		return Plan{}, err
 	}

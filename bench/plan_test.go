@@ -11,13 +11,14 @@ import (
 
 func TestValidateReportsEveryFault(t *testing.T) {
 	cfg := Config{
-		URLs: []string{"http://x", "wss://x/", "ws://x/#top"}, Conns: 0, Handshakes: -1, Sources: []string{"here"},
+		URLs: []string{"http://x", "wss:///", "ws://x/#top"}, Conns: 0, Handshakes: -1, Sources: []string{"here"},
 		Header: []string{"A: b\r\nC: d"}, Subprotocols: []string{"chat", "a b", ""},
 		HandshakeTimeout: -1, Timeout: -time.Second, CloseTimeout: -1, MaxMessageBytes: -1,
+		TLS: TLS{Insecure: true, CA: "ca.pem", Max: "1.1"},
 	}
 	text := fmt.Sprint(cfg.Validate())
 	for _, word := range []string{
-		`"http://x", want ws://`, "TLS is not supported", "has a fragment", "connections", "handshakes", "source", "header",
+		`"http://x", want ws://`, `"wss:///", want ws://`, `newest TLS version: "1.1"`, "a CA and no verification", "has a fragment", "connections", "handshakes", "source", "header",
 		`subprotocol: "a b"`, `subprotocol: ""`, "handshake timeout", "timeout: -1s", "close timeout", "largest message",
 	} {
 		if !strings.Contains(text, word) {
@@ -67,7 +68,7 @@ func TestPlanTargets(t *testing.T) {
 	if want := []string{"127.0.0.1:80", "127.0.0.2:81"}; err != nil || !slices.Equal(plan.TargetAddresses, want) || plan.Processes != 1 || plan.Conns != 3 {
 		t.Errorf("plan %+v, error %v; want targets %v", plan, err, want)
 	}
-	targets, err := resolve(cfg.URLs)
+	targets, err := resolve(cfg.URLs, cfg.TLS)
 	if err != nil || targets[0].host != "127.0.0.1" || targets[0].path != "/a?b=c" || targets[1].host != "127.0.0.2:81" || targets[1].path != "/" {
 		t.Errorf("targets %+v, error %v", targets, err)
 	}

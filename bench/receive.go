@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"roost/poller/socket"
 )
 
 // read takes one recv of at most limit bytes, receiveBytes or less, and handles
@@ -23,7 +21,7 @@ func (cl *Client) read(c *Conn, limit int) (n int, full bool) {
 	if c.held != nil {
 		kept = copy(cl.receive[headroom-len(c.held.in):], c.held.in)
 	}
-	n, errno := socket.Recv(int(c.fd), cl.receive[headroom:headroom+limit])
+	n, more, errno := cl.recv(c, cl.receive[headroom:headroom+limit])
 	if !cl.received(c, n, errno) {
 		return 0, false
 	}
@@ -39,7 +37,7 @@ func (cl *Client) read(c *Conn, limit int) (n int, full bool) {
 		h.in = append(h.in[:0], rest...)
 	}
 	cl.settle(c)
-	return n, n == limit
+	return n, more
 }
 
 // readLarge continues a frame that is larger than the headroom in a buffer of
@@ -52,13 +50,13 @@ func (cl *Client) readLarge(c *Conn, limit int) (n int, full bool) {
 	in = slices.Grow(in, min(missing, len(in)))
 	c.held.in = in
 	spare := in[len(in):min(cap(in), len(in)+min(missing, limit))]
-	n, errno := socket.Recv(int(c.fd), spare)
+	n, more, errno := cl.recv(c, spare)
 	if !cl.received(c, n, errno) {
 		return 0, false
 	}
 	c.held.in = in[:len(in)+n]
 	if n < missing {
-		return n, n == len(spare)
+		return n, more
 	}
 	cl.parse(c, c.held.in, cl.Now())
 	if c.state == stateIdle {
@@ -79,13 +77,23 @@ func (cl *Client) received(c *Conn, n int, errno unix.Errno) bool {
 		return true
 	}
 	var cause error = errno
-	if errno == 0 {
+	switch {
+	case errno == 0:
 		cause = ErrHandshakeClosed
+	case errno == unix.EPROTO && c.secure:
+		cause = tlsFailure(cl.sessions[c.index].err)
 	}
 	switch c.state {
 	case stateConnecting, stateHandshaking:
 		cl.dialer.fail(c, cause)
 	default:
+		var alert *AlertError
+		switch {
+		case errors.As(cause, &alert):
+			cl.tally.count(cause.Error(), "")
+		case errno == unix.EPROTO:
+			cl.tally.violated(cause)
+		}
 		cl.end(c)
 	}
 	return false
@@ -95,7 +103,7 @@ func (cl *Client) received(c *Conn, n int, errno unix.Errno) bool {
 // incomplete rest. It stops early when the connection is closed on the way.
 func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 	if c.state == stateHandshaking {
-		size, err := cl.handshake.check(b, c.token())
+		size, deflate, err := cl.handshake.check(b, c.token())
 		if err != nil {
 			cl.dialer.fail(c, err)
 			return nil
@@ -104,6 +112,8 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 			return b
 		}
 		b = b[size:]
+		c.deflate = deflate
+		cl.tally.offered(cl.cfg.Compress, deflate)
 		cl.dialer.succeed(c, at)
 	}
 	if c.raw {
@@ -111,8 +121,12 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 	}
 	for c.state == stateOpen || c.state == stateClosing {
 		h, err := parseHeader(b)
-		if err == nil && h.payload > cl.cfg.MaxMessageBytes {
+		switch {
+		case err != nil:
+		case h.payload > cl.cfg.MaxMessageBytes && h.payload > cl.mostBytes(h.deflated):
 			err = ErrMessageTooBig
+		case h.deflated && !c.deflate:
+			err = ErrFrameReserved
 		}
 		if err != nil {
 			cl.violated(c, err)
@@ -125,13 +139,25 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 		payload := b[h.size:end:end]
 		b = b[end:]
 		if h.fin && (h.op == OpBinary || h.op == OpText) && (c.held == nil || c.held.msgOp == 0) {
-			cl.tally.messages++
-			cl.handler.Message(c, h.op, payload, at)
+			cl.message(c, h.op, h.deflated, payload, at)
 			continue
 		}
 		cl.unusual(c, h, payload, at)
 	}
 	return nil // after the server's close frame nothing counts, section 5.5.1
+}
+
+// message hands over a whole message.
+func (cl *Client) message(c *Conn, op byte, deflated bool, payload []byte, at time.Duration) {
+	if c.deflate {
+		var err error
+		if payload, err = cl.decompress(deflated, payload); err != nil {
+			cl.violated(c, err)
+			return
+		}
+	}
+	cl.tally.messages++
+	cl.handler.Message(c, op, payload, at)
 }
 
 // unusual handles every frame but a whole message.
@@ -157,12 +183,12 @@ func (cl *Client) fragment(c *Conn, h frameHeader, payload []byte, at time.Durat
 		cl.violated(c, ErrFrameSequence)
 		return
 	}
-	if len(held.msg)+len(payload) > cl.cfg.MaxMessageBytes {
+	if h.op != opContinuation {
+		held.msgOp, held.deflated = h.op, h.deflated
+	}
+	if len(held.msg)+len(payload) > cl.mostBytes(held.deflated) {
 		cl.violated(c, ErrMessageTooBig)
 		return
-	}
-	if h.op != opContinuation {
-		held.msgOp = h.op
 	}
 	held.msg = append(held.msg, payload...)
 	if !h.fin {
@@ -170,8 +196,7 @@ func (cl *Client) fragment(c *Conn, h frameHeader, payload []byte, at time.Durat
 	}
 	op, msg := held.msgOp, held.msg
 	held.msgOp, held.msg = 0, nil
-	cl.tally.messages++
-	cl.handler.Message(c, op, msg, at)
+	cl.message(c, op, held.deflated, msg, at)
 	held.msg = reusable(msg)
 }
 

@@ -10,14 +10,18 @@ type Result struct {
 	Plan     Plan      `json:"plan"`
 	Phases   []Phase   `json:"phases"`
 
-	Opening  Opening       `json:"opening"`
-	Parts    []Part        `json:"parts"` // one for each kind of traffic, in the order of the groups
-	Closes   []CloseCount  `json:"closes_by_server"`
-	Closing  Closing       `json:"closing_handshakes"`
-	Failures []Failure     `json:"failures"`
-	Pings    int64         `json:"pings_answered"`
-	Server   *ServerReport `json:"server,omitempty"`
-	Client   ClientReport  `json:"client"`
+	Opening  Opening      `json:"opening"`
+	Parts    []Part       `json:"parts"` // one for each kind of traffic, in the order of the groups
+	Closes   []CloseCount `json:"closes_by_server"`
+	Closing  Closing      `json:"closing_handshakes"`
+	Failures []Failure    `json:"failures"`
+	Pings    int64        `json:"pings_answered"`
+	// TLS is what was agreed on with wss URLs, most frequent first.
+	TLS []TLSUse `json:"tls,omitempty"`
+	// Compression is what became of the offer of permessage-deflate; nil: there was none.
+	Compression *Compression  `json:"compression,omitempty"`
+	Server      *ServerReport `json:"server,omitempty"`
+	Client      ClientReport  `json:"client"`
 
 	Interrupted bool `json:"interrupted"`
 	// Problems are the reasons why the run did not pass; none means it did.
@@ -255,12 +259,17 @@ type Ending struct {
 	Closing  Closing
 	Failures []Failure
 	Pings    int64 // answered
+	TLS      []TLSUse
+	Deflate  Compression
 }
 
 // Ending is how connections have ended so far.
 func (cl *Client) Ending() Ending {
 	t := &cl.tally
-	return Ending{t.closeCounts(), Closing{t.answered, t.unanswered}, t.list(), t.pings}
+	return Ending{
+		Closes: t.closeCounts(), Closing: Closing{t.answered, t.unanswered}, Failures: t.list(), Pings: t.pings,
+		TLS: t.tlsUses(), Deflate: t.deflate,
+	}
 }
 
 // Add adds what another client counted.
@@ -270,6 +279,8 @@ func (e *Ending) Add(other Ending) {
 	e.Closing.Answered += other.Closing.Answered
 	e.Closing.Unanswered += other.Closing.Unanswered
 	e.Pings += other.Pings
+	e.TLS = MergeTLS(e.TLS, other.TLS)
+	e.Deflate.Add(other.Deflate)
 }
 
 // Seconds ends the series of the client and returns it.

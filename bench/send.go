@@ -31,7 +31,9 @@ func (cl *Client) Abort(c *Conn, reset bool) {
 	if c.state != stateOpen {
 		return
 	}
-	if reset {
+	if !reset {
+		cl.farewell(c)
+	} else {
 		_ = unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // else it is FIN
 	}
 	cl.open--
@@ -57,7 +59,7 @@ func (cl *Client) Close(c *Conn) {
 func (cl *Client) CloseAll(ctx context.Context) error {
 	cl.StopDialling()
 	for i := range cl.conns {
-		if s := cl.conns[i].state; s == stateConnecting || s == stateHandshaking {
+		if s := cl.conns[i].state; s == stateConnecting || s == stateSecuring || s == stateHandshaking {
 			cl.dialer.abandon(&cl.conns[i])
 		}
 	}
@@ -81,6 +83,9 @@ func (cl *Client) sendFrame(c *Conn, op byte, payload []byte) {
 	if cl.outConn != c {
 		cl.flush()
 		cl.outConn = c
+	}
+	if c.deflate && (op == OpText || op == OpBinary) {
+		op, payload = cl.compress(op, payload)
 	}
 	cl.out = appendFrame(cl.out, op, cl.maskKey(), payload)
 }
@@ -117,6 +122,16 @@ func reusableOut(b []byte) []byte {
 // write sends b, or keeps what the socket does not take. An error is left to
 // recv, which meets it as well and knows how to end a connection.
 func (cl *Client) write(c *Conn, b []byte) {
+	if c.secure {
+		cl.seal(c, b)
+		cl.sendSealed(c)
+		return
+	}
+	cl.transmit(c, b)
+}
+
+// transmit is write without TLS.
+func (cl *Client) transmit(c *Conn, b []byte) {
 	if c.Pending() == 0 {
 		n, errno := socket.Send(int(c.fd), b)
 		if errno != 0 && errno != unix.EAGAIN {
@@ -166,6 +181,7 @@ func (cl *Client) end(c *Conn) {
 		c.code = CloseAbnormal
 		cl.tally.unanswered++
 	}
+	cl.farewell(c)
 	cl.drop(c)
 	cl.handler.Ended(c)
 	cl.dialer.freed(c)
@@ -177,6 +193,10 @@ func (cl *Client) drop(c *Conn) {
 	if cl.outConn == c {
 		cl.flush()
 	}
+	if c.secure {
+		cl.forget(c)
+		c.secure = false
+	}
 	cl.release(c)
 	if c.fd >= 0 {
 		_ = cl.loop.remove(int(c.fd)) // the close takes it out of epoll in any case
@@ -185,6 +205,6 @@ func (cl *Client) drop(c *Conn) {
 		cl.sockets--
 		cl.dialer.left(c)
 	}
-	c.state, c.slow, c.deaf, c.raw = stateIdle, false, false, false
+	c.state, c.slow, c.deaf, c.raw, c.deflate = stateIdle, false, false, false, false
 	c.generation++
 }

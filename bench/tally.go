@@ -18,6 +18,8 @@ type tally struct {
 	pings      int64
 	messages   int64 // whole ones received, whosever they are
 	failures   map[string]*Failure
+	tls        map[tlsKind]*TLSUse
+	deflate    Compression
 }
 
 // Failure is one kind of failed connection attempt or broken connection.
@@ -45,6 +47,7 @@ func (c CloseCount) String() string {
 func (t *tally) init() {
 	t.closes = map[int]int64{}
 	t.failures = map[string]*Failure{}
+	t.tls = map[tlsKind]*TLSUse{}
 }
 
 // failed counts a failed attempt.
@@ -145,7 +148,21 @@ func explain(err error, targets []target) (reason, remedy string) {
 		return reason, remedy
 	}
 	var refused *RefusedError
+	var certificate *CertificateError
+	var alert *AlertError
 	switch {
+	case errors.As(err, &certificate):
+		remedy = "give the certificate that vouches for it with --ca FILE, name the host as in the certificate, or do not verify with --tls-insecure"
+	case errors.Is(err, ErrTLSAnswer):
+		remedy = "that port does not speak TLS: use ws:// in --url, or the server's port for TLS"
+	case errors.As(err, &alert):
+		remedy = "look at the server's log, the TLS versions it has (--tls-max), and whether it wants certificates of its clients"
+	case errors.Is(err, ErrTLSClosed):
+		remedy = "the server may be at its connection limit, or want another TLS version: look at its log"
+	case errors.Is(err, ErrTLSTimeout):
+		remedy = "the server shakes hands more slowly than they begin: lower --ramp or --handshakes, or raise --handshake-timeout"
+	case errors.Is(err, ErrHandshakeTLS):
+		remedy = "use wss:// in --url"
 	case errors.Is(err, ErrConnectTimeout):
 		remedy = "the server's accept queue may be full: raise its listen backlog and net.core.somaxconn, or lower --ramp"
 	case errors.Is(err, ErrHandshakeTimeout):
@@ -153,7 +170,7 @@ func explain(err error, targets []target) (reason, remedy string) {
 	case errors.Is(err, ErrHandshakeClosed):
 		remedy = "the server may be at its connection or descriptor limit: look at its log"
 	case errors.As(err, &refused):
-		remedy = "check the path in --url, --header, and the server's limits"
+		remedy = "check the path in --url, and its scheme (wss where the port speaks TLS), --header, and the server's limits"
 	}
 	return err.Error(), remedy
 }

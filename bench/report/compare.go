@@ -114,6 +114,7 @@ func conditions(rec *bench.Recording) map[string]string {
 		"roost-bench": tool(rec.Tool), "kernel": m.Kernel, "CPU": m.CPUModel, "cores": fmt.Sprint(m.Cores),
 		"memory": fmt.Sprintf("%.1f GB", float64(m.MemoryBytes)/1e9), "Go": m.GoVersion,
 		"descriptor limit": fmt.Sprint(rec.Result.Plan.DescriptorLimit), "local ports": fmt.Sprint(m.LocalPorts),
+		"TLS": tlsInWords(rec), "compression": compressionInWords(rec),
 	}
 	for name, value := range rec.Flags {
 		if name != "pid" {

@@ -140,6 +140,12 @@ func conditionRows(rec *bench.Recording) []row {
 		add("connections", planInWords(r.Plan))
 		add("targets", some(r.Plan.TargetAddresses))
 	}
+	if len(r.TLS) > 0 {
+		add("TLS", tlsInWords(rec))
+	}
+	if r.Compression != nil {
+		add("compression", compressionInWords(rec))
+	}
 	if r.Client.Processes > 0 {
 		add("client", plural(r.Client.Processes, "process"))
 	}

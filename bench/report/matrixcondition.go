@@ -34,6 +34,7 @@ func matrixConditions(sides []Side, scenarios []string) (list []string) {
 		}
 		return ""
 	})
+	list = append(list, transports(all)...)
 	list = append(list, rounds(sides, scenarios))
 	for _, name := range scenarios {
 		var runs []*bench.Recording

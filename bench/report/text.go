@@ -16,6 +16,7 @@ func Text(w io.Writer, r *bench.Result) error {
 	var p page
 	p.phases(r.Phases)
 	p.opening(r)
+	p.transport(r)
 	for i := range r.Parts {
 		p.part(&r.Parts[i], len(r.Parts) > 1)
 	}

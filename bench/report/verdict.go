@@ -25,7 +25,7 @@ func directionOf(m bench.Metric) direction {
 		return slices.ContainsFunc(names, func(name string) bool { return m.Name == name || strings.HasSuffix(m.Name, "."+name) })
 	}
 	switch {
-	case is("client_cpu", "loop_busy", "sent"):
+	case is("client_cpu", "loop_busy", "sent", "tls_resumed", "compressed"):
 		return neither
 	case is("rate", "connect_rate", "reach", "received", "opened"):
 		return higher

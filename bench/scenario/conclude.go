@@ -37,7 +37,10 @@ func Conclude(run Run, sum *Report) *bench.Result {
 		Opening: sum.Dialled.Opening(), Closes: sum.Ending.Closes, Closing: sum.Ending.Closing,
 		Failures: bench.MergeFailures(sum.Ending.Failures), Pings: sum.Ending.Pings,
 		Interrupted: sum.Interrupted, Seconds: sum.Seconds, Histograms: map[string]*bench.Recorder{},
-		Client: sum.Effort.report(sum.Dialled.Opened),
+		Client: sum.Effort.report(sum.Dialled.Opened), TLS: sum.Ending.TLS,
+	}
+	if c := sum.Ending.Deflate; c.Offered() {
+		r.Compression = &c
 	}
 	r.AddHistogram(bench.HandshakeLatency, sum.Dialled.Latency)
 	for i := range sum.Parts {

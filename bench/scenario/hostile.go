@@ -13,9 +13,9 @@ type Attack string
 
 // The attacks.
 const (
-	HalfHandshake Attack = "half-handshake" // send half of a request, and wait
+	HalfHandshake Attack = "half-handshake" // send half of a request, with TLS behind its handshake, and wait
 	Slowloris     Attack = "slowloris"      // send a request a byte at a time
-	ConnectFlood  Attack = "connect-flood"  // connect and reset, over and over
+	ConnectFlood  Attack = "connect-flood"  // connect and reset, over and over, also where there is TLS without its handshake
 	RSTStorm      Attack = "rst-storm"      // shake hands and reset, over and over
 	HalfFrame     Attack = "half-frame"     // send half of a message, and wait
 	HugeLength    Attack = "huge-length"    // announce a message of 2^62 bytes
@@ -99,8 +99,10 @@ func (w *hostile) step(now time.Duration) time.Duration {
 func (w *hostile) attack() {
 	dial := bench.Dial{From: w.slots.from, To: w.slots.to, Pace: w.group.Rate, Recycle: true}
 	switch w.group.Attack {
-	case HalfHandshake, Slowloris, ConnectFlood:
+	case HalfHandshake, Slowloris:
 		dial.Raw = true
+	case ConnectFlood:
+		dial.Raw, dial.Plain = true, true
 	case ZeroWindow, CloseNoRead:
 		dial.ReceiveBytes = slowReceiveBytes
 	}

@@ -174,6 +174,9 @@ func (j *judge) warn() {
 			j.warning("%d of %d slow readers were ended by the server: %s", m.Slow.Closed, m.Slow.Conns, closeTable(r))
 		}
 	}
+	if c := r.Compression; c != nil && c.Refused > 0 {
+		j.warning("the server did not agree to compression in %d of %d handshakes", c.Refused, c.Agreed+c.Refused)
+	}
 	if r.Closing.Unanswered > 0 {
 		j.warning("%s: the server did not answer our close frame within %v", plural(r.Closing.Unanswered, "connection"), closeTimeout(j.run.Config))
 	}

@@ -31,7 +31,7 @@ type flags struct {
 // runFlags are those of the run command: bench.Config, scenario.Options and
 // fleet.Order, and how to report.
 type runFlags struct {
-	URL          []string `name:"url" group:"target" sep:"none" required:"" placeholder:"ws://HOST:PORT/PATH" help:"Endpoint to load. May be repeated: connections take them in turn."`
+	URL          []string `name:"url" group:"target" sep:"none" required:"" placeholder:"ws[s]://HOST:PORT/PATH" help:"Endpoint to load; wss is TLS. May be repeated: connections take them in turn."`
 	Scenario     string   `group:"target" default:"idle" placeholder:"NAME|FILE.yaml" help:"idle: hold connections. broadcast: every connection must receive what some publish. flood: the same, with many publishers. slow: the same, with slow readers. echo: every connection must get back what it sends. mix: echo on some, hold the others. churn: connect, handshake, leave, again. storm: all drop at once and come back. hostile: some get broadcasts while the others attack. Or a file that describes groups of connections. Default: ${default}."`
 	Conns        int      `group:"target" default:"1000" help:"Number of connections; for churn how many at a time. A scenario file has its own. Default: ${default}."`
 	PID          int      `name:"pid" group:"target" default:"0" help:"Process id of the server, to report its memory and processor time; 0: do not. Default: ${default}."`
@@ -44,11 +44,16 @@ type runFlags struct {
 
 	Ramp             bench.Pace    `group:"connect" default:"0" placeholder:"PACE" help:"Connection attempts per second: 5000/s; 100/s-5000/s:10s rises in ten seconds; 1000/s+500/s:5s adds 500 every five seconds; 0: as fast as --handshakes allows. Default: ${default}."`
 	Handshakes       int           `group:"connect" default:"512" help:"Attempts in flight at the same time in one process; 0: 512. Default: ${default}."`
-	HandshakeTimeout time.Duration `group:"connect" default:"10s" help:"Time from connect to the complete 101 answer; 0: 10s. Default: ${default}."`
+	HandshakeTimeout time.Duration `group:"connect" default:"10s" help:"Time from connect to the complete 101 answer, TLS included; 0: 10s. Default: ${default}."`
 	Procs            procs         `group:"connect" default:"auto" placeholder:"N|auto" help:"Client processes; auto: as many as the limit of descriptors makes necessary. Default: ${default}."`
 	Source           []string      `group:"connect" placeholder:"ADDRESS|PREFIX" help:"Local addresses to connect from: a list, all used, or a prefix such as 127.0.1.0/24, of which one is used for every 10000 connections. Default: 127.0.0.1, 127.0.0.2, ... for a loopback target, else the kernel's choice."`
 	Header           []string      `group:"connect" sep:"none" placeholder:"NAME: VALUE" help:"Extra request header; may be repeated."`
 	Subprotocol      []string      `group:"connect" placeholder:"NAME" help:"Subprotocols to offer."`
+	TLSInsecure      bool          `name:"tls-insecure" group:"connect" help:"With wss, accept any certificate. Default: it must be one that the system's roots, or --ca, vouch for."`
+	CA               string        `name:"ca" group:"connect" placeholder:"FILE" help:"With wss, PEM file with the certificates that vouch for the server's, in place of the system's roots."`
+	TLSResume        bool          `name:"tls-resume" group:"connect" help:"With wss, come back with the session of an earlier connection, as browsers do. Default: full handshakes."`
+	TLSMax           string        `name:"tls-max" group:"connect" placeholder:"1.2|1.3" help:"With wss, newest TLS version to agree to. Default: 1.3."`
+	Compress         bool          `group:"connect" help:"Offer permessage-deflate without context takeover, and send compressed what gets shorter, where the server agrees. Generated binary messages do not get shorter: see --text, --message, --payload-file."`
 	ZeroMask         bool          `group:"connect" help:"Mask frames with the key 0, for servers that do not unmask. Default: random keys."`
 	SampleKey        bool          `group:"connect" help:"Send the handshake key of the example in RFC 6455, for servers with a canned 101 answer. Default: random keys."`
 
@@ -232,6 +237,8 @@ func (f *runFlags) config() bench.Config {
 		Sources:          f.Source,
 		Header:           f.Header,
 		Subprotocols:     f.Subprotocol,
+		TLS:              bench.TLS{Insecure: f.TLSInsecure, CA: f.CA, Resume: f.TLSResume, Max: f.TLSMax},
+		Compress:         f.Compress,
 		ZeroMask:         f.ZeroMask,
 		SampleKey:        f.SampleKey,
 		HandshakeTimeout: f.HandshakeTimeout,
