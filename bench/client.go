@@ -272,7 +272,7 @@ func (cl *Client) dispatch(c *Conn, ev *event) {
 func (cl *Client) serve(c *Conn, ended bool) {
 	for range readBudget {
 		n, full := cl.read(c, receiveBytes)
-		if c.state == stateIdle || n == 0 || (!full && !ended) {
+		if c.state == stateIdle || c.slow || n == 0 || (!full && !ended) {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -26,14 +27,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// serveUntilInputEnds writes its URL and holds every connection.
+// serveUntilInputEnds writes its URL, of the scheme in serverVariable, and holds every
+// connection.
 func serveUntilInputEnds() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Printf("ws://%s/\n", l.Addr())
+	scheme := os.Getenv(serverVariable)
+	if scheme == "wss" {
+		l = tls.NewListener(l, certified().TLS)
+	}
+	fmt.Printf("%s://%s/\n", scheme, l.Addr())
 	go acceptAll(l, upgraded(hold))
 	io.Copy(io.Discard, os.Stdin)
 }

@@ -17,11 +17,12 @@ func TestSizeOfConn(t *testing.T) {
 	}
 }
 
-// startServer starts this program as a server of its own and returns its URL.
-func startServer(t *testing.T) (url string) {
+// startServer starts this program as a server of its own, for ws or wss, and returns
+// its URL.
+func startServer(t *testing.T, scheme string) (url string) {
 	t.Helper()
 	server := exec.Command(os.Args[0])
-	server.Env = append(os.Environ(), serverVariable+"=1")
+	server.Env = append(os.Environ(), serverVariable+"="+scheme)
 	server.Stderr = os.Stderr
 	in, err1 := server.StdinPipe()
 	out, err2 := server.StdoutPipe()
@@ -45,7 +46,7 @@ func startServer(t *testing.T) (url string) {
 // heapOfClient is what is alive with so many open and idle connections.
 func heapOfClient(t *testing.T, url string, conns int) int64 {
 	t.Helper()
-	d := newDriven(t, Config{URLs: []string{url}, Conns: conns})
+	d := newDriven(t, Config{URLs: []string{url}, Conns: conns, TLS: TLS{Insecure: true}})
 	d.handler = counting{new(int)}
 	dialling := d.Dial(Dial{To: conns})
 	d.until("dial", dialling.Done)
@@ -72,16 +73,20 @@ func (c counting) Ended(*Conn)                                {}
 // TestMemoryPerConnection compares clients of one and of many connections, so
 // that what a client has once does not count.
 func TestMemoryPerConnection(t *testing.T) {
-	const conns, most = 5000, 150
+	t.Run("ws", func(t *testing.T) { memoryPerConnection(t, "ws", 5000, 150) })
+	t.Run("wss", func(t *testing.T) { memoryPerConnection(t, "wss", 500, 10_000) })
+}
+
+func memoryPerConnection(t *testing.T, scheme string, conns int, most int64) {
 	if limit, err := raiseDescriptorLimit(); err != nil || limit < conns+100 {
 		t.Skipf("%d descriptors, error %v", limit, err)
 	}
-	url := startServer(t)
+	url := startServer(t, scheme)
 	var one, many int64
 	// Each in a test of its own, whose end lets go of the client.
 	t.Run("one", func(t *testing.T) { one = heapOfClient(t, url, 1) })
 	t.Run("many", func(t *testing.T) { many = heapOfClient(t, url, conns) })
-	each := (many - one) / (conns - 1)
+	each := (many - one) / int64(conns-1)
 	t.Logf("%d bytes of heap per idle connection", each)
 	if each > most {
 		t.Errorf("%d bytes of heap per idle connection, want %d or less", each, most)
