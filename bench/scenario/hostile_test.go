@@ -25,13 +25,16 @@ type victim struct {
 	seen  map[string]int
 }
 
-func startVictim(t *testing.T) *victim {
+func startVictim(t *testing.T, scheme string) *victim {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &victim{url: "ws://" + l.Addr().String() + "/", peers: map[net.Conn]bool{}, seen: map[string]int{}}
+	v := &victim{url: scheme + "://" + l.Addr().String() + "/", peers: map[net.Conn]bool{}, seen: map[string]int{}}
+	if scheme == "wss" {
+		l = secured(l)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -139,10 +142,18 @@ func (v *victim) frame(c net.Conn) bool {
 }
 
 func TestEveryAttackIsMade(t *testing.T) {
-	v := startVictim(t)
+	for _, scheme := range []string{"ws", "wss"} {
+		t.Run(scheme, func(t *testing.T) { everyAttack(t, scheme) })
+	}
+}
+
+func everyAttack(t *testing.T, scheme string) {
+	v := startVictim(t, scheme)
 	attacks := scenario.Attacks()
-	r := play(t, t.Context(), scenario.NameHostile, 30, bench.Config{URLs: []string{v.url}, Timeout: 20 * time.Second}, scenario.Options{
-		Active: 10, WarmUp: 200 * time.Millisecond, Duration: 500 * time.Millisecond, Rate: pace(t, "50/s"), Tolerate: 1e6,
+	r := play(t, t.Context(), scenario.NameHostile, 30, bench.Config{
+		URLs: []string{v.url}, Timeout: 20 * time.Second, TLS: bench.TLS{Insecure: true},
+	}, scenario.Options{
+		Active: 10, WarmUp: 200 * time.Millisecond, Duration: time.Second, Rate: pace(t, "50/s"), Tolerate: 1e6,
 		Payload: scenario.Payload{Bytes: "64"},
 	})
 	passed(t, r)

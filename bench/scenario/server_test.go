@@ -2,19 +2,25 @@ package scenario_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
 )
 
 // server is a blocking WebSocket server with a goroutine per connection, and
 // with faults to inject. The zero value broadcasts every message to everyone.
 type server struct {
-	echo bool // a message goes back to its sender only
+	echo    bool // a message goes back to its sender only
+	secure  bool // TLS, with the certificate of net/http/httptest
+	deflate bool // agrees to permessage-deflate, and compresses every message
 
 	// handshake, when set, answers the request in place of ws.Upgrade; an error
 	// or false ends the connection.
@@ -48,6 +54,7 @@ type peer struct {
 	s         *server
 	n         int
 	conn      net.Conn
+	deflate   bool       // agreed on
 	mu        sync.Mutex // guards writing
 	delivered int
 }
@@ -60,8 +67,12 @@ func (s *server) start(t testing.TB) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.listener = l
 	s.url = "ws://" + l.Addr().String() + "/ws"
+	if s.secure {
+		l = secured(l)
+		s.url = "wss" + strings.TrimPrefix(s.url, "ws")
+	}
+	s.listener = l
 	s.wg.Go(func() {
 		for n := 0; ; n++ {
 			c, err := l.Accept()
@@ -87,7 +98,7 @@ func (s *server) serve(n int, c net.Conn) {
 	s.mu.Lock()
 	s.peers = append(s.peers, p)
 	s.mu.Unlock()
-	ok := s.upgrade(n, c)
+	ok := s.upgrade(p)
 	p.mu.Unlock()
 	if !ok {
 		return
@@ -108,18 +119,36 @@ func (s *server) serve(n int, c net.Conn) {
 			return // section 5.1
 		}
 		frame = ws.UnmaskFrameInPlace(frame)
+		if frame.Header.Rsv1() {
+			if frame, err = wsflate.DecompressFrame(frame); err != nil || !p.deflate {
+				return
+			}
+		}
 		if !s.receive(p, frame) {
 			return
 		}
 	}
 }
 
-func (s *server) upgrade(n int, c net.Conn) bool {
+func (s *server) upgrade(p *peer) bool {
 	if s.handshake != nil {
-		return s.handshake(n, c)
+		return s.handshake(p.n, p.conn)
 	}
-	_, err := ws.Upgrade(c)
+	var u ws.Upgrader
+	e := wsflate.Extension{Parameters: wsflate.Parameters{ServerNoContextTakeover: true, ClientNoContextTakeover: true}}
+	if s.deflate {
+		u.Negotiate = e.Negotiate
+	}
+	_, err := u.Upgrade(p.conn)
+	_, p.deflate = e.Accepted()
 	return err == nil
+}
+
+// secured has a listener speak TLS, for clients that accept any certificate.
+func secured(l net.Listener) net.Listener {
+	s := httptest.NewTLSServer(nil)
+	s.Close()
+	return tls.NewListener(l, s.TLS)
 }
 
 func (s *server) receive(p *peer, frame ws.Frame) bool {
@@ -199,6 +228,9 @@ func (s *server) numberOf(c net.Conn) int {
 func (p *peer) send(f ws.Frame) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.deflate && f.Header.OpCode.IsData() {
+		f, _ = wsflate.CompressFrame(f) // in memory
+	}
 	b := ws.MustCompileFrame(f)
 	if p.s.write != nil {
 		p.s.write(p.conn, b)
