@@ -17,8 +17,8 @@ curl -fsS "http://$address/clients"; echo
 
 # Lines that end in a backslash go on in the next.
 mapfile -t commands < <(sed -e ':a' -e '/\\$/N; s/\\\n *//; ta' README.md |
-	grep -E '^(go run ./cmd/roost-bench|go run ./cmd/roost (plan|doctor)|go build|scripts/side-by-side.sh) ')
-((${#commands[@]} >= 14)) || { echo "README.md has lost commands" >&2; exit 1; }
+	grep -E '^(openssl req|go run ./cmd/roost-bench|go run ./cmd/roost (plan|doctor)|go build|scripts/side-by-side.sh) ')
+((${#commands[@]} >= 16)) || { echo "README.md has lost commands" >&2; exit 1; }
 for command in "${commands[@]}"; do
 	echo "== $command"
 	[[ $command != *"./cmd/roost-bench run "* ]] || command+=" --quiet"

@@ -2,6 +2,7 @@
 // and records it: a run is made once and reported any number of times.
 //
 //	roost-bench run --url ws://127.0.0.1:8000/ws --scenario broadcast --conns 15000
+//	roost-bench run --url wss://localhost:8443/ws --ca cert.pem --compress --scenario echo
 //	roost-bench report --format html -o report.html results/broadcast-*.json
 //	roost-bench compare old=results/old new=results/new
 //	roost-bench ls-scenarios
