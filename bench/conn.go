@@ -38,8 +38,7 @@ type held struct {
 	msg []byte // the fragments so far of a message, section 5.4
 	out []byte // frames that the socket did not take yet
 
-	msgOp    byte // opcode of the fragmented message, 0 when there is none
-	deflated bool // it is compressed
+	msgOp byte // opcode of the fragmented message, with rsv1 when it is compressed; 0 when there is none
 }
 
 // keepBytes is the largest buffer of a held that is kept for reuse.

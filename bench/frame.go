@@ -53,27 +53,29 @@ var (
 // frameHeader describes one frame of the server.
 type frameHeader struct {
 	fin     bool
-	op      byte
-	size    int // bytes of the header; 0 while it is incomplete
-	payload int // bytes of the payload
-	// deflated says that a message begins which is compressed, RFC 7692 section 6.
-	deflated bool
+	op      byte // with rsv1 where a compressed message begins, RFC 7692 section 6
+	size    int  // bytes of the header; 0 while it is incomplete
+	payload int  // bytes of the payload
 }
 
 // parseHeader reads a frame header from the start of b, RFC 6455 section 5.2.
-func parseHeader(b []byte) (h frameHeader, err error) {
+// deflate says that permessage-deflate was agreed on.
+func parseHeader(b []byte, deflate bool) (h frameHeader, err error) {
 	if len(b) < 2 {
 		return h, nil
 	}
 	first, second := b[0], b[1]
-	h.fin, h.op, h.deflated = first&0x80 != 0, first&0x0f, first&rsv1 != 0
+	h.fin, h.op = first&0x80 != 0, first&0x0f
+	if deflate && first&0x70 == rsv1 && (h.op == OpText || h.op == OpBinary) {
+		h.op, first = h.op|rsv1, first&^rsv1
+	}
 	switch {
-	case first&0x30 != 0, h.op&0x7 > 2, h.deflated && h.op != OpText && h.op != OpBinary: // known are 0 to 2 (data) and 8 to 10 (control)
+	case first&0x70 != 0, h.op&0x7 > 2: // known are 0 to 2 (data) and 8 to 10 (control)
 		return h, ErrFrameReserved
 	case second&0x80 != 0:
 		// Section 5.1: a server MUST NOT mask any frames that it sends to the client.
 		return h, ErrFrameMasked
-	case h.op >= opClose && (!h.fin || second > 125):
+	case h.op&opClose != 0 && (!h.fin || second > 125):
 		return h, ErrFrameControl // section 5.5
 	}
 	switch second {

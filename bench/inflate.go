@@ -105,10 +105,14 @@ func (f *inflator) restart() {
 	_ = f.r.(flate.Resetter).Reset(&f.in, nil) // it has no error to return
 }
 
-// decompress returns the message of a payload on a connection that has agreed.
-func (cl *Client) decompress(deflated bool, payload []byte) (message []byte, err error) {
+// inflated returns the message of a payload, and counts it where compression was
+// agreed on. op has rsv1 when it is compressed.
+func (cl *Client) inflated(c *Conn, op byte, payload []byte) (message []byte, err error) {
+	if !c.deflate {
+		return payload, nil
+	}
 	message = payload
-	if deflated {
+	if op&rsv1 != 0 {
 		if cl.inflator == nil {
 			cl.inflator = newInflator()
 		}
@@ -116,14 +120,14 @@ func (cl *Client) decompress(deflated bool, payload []byte) (message []byte, err
 			return nil, err
 		}
 	}
-	cl.tally.deflate.In.count(deflated, len(message), len(payload))
+	cl.tally.deflate.In.count(op&rsv1 != 0, len(message), len(payload))
 	return message, nil
 }
 
-// mostBytes is how long the payload of a message may be: compressed, what does
-// not repeat gets a little longer.
-func (cl *Client) mostBytes(deflated bool) int {
-	if deflated {
+// mostBytes is how long the payload of a message may be: compressed, which op
+// tells, what does not repeat gets a little longer.
+func (cl *Client) mostBytes(op byte) int {
+	if op&rsv1 != 0 {
 		return cl.cfg.MaxMessageBytes + cl.cfg.MaxMessageBytes>>3 + 64
 	}
 	return cl.cfg.MaxMessageBytes

@@ -45,7 +45,7 @@ func (cl *Client) read(c *Conn, limit int) (n int, full bool) {
 // bytes have come, costs no memory.
 func (cl *Client) readLarge(c *Conn, limit int) (n int, full bool) {
 	in := c.held.in
-	h, _ := parseHeader(in) // read has parsed it before
+	h, _ := parseHeader(in, c.deflate) // read has parsed it before
 	missing := h.size + h.payload - len(in)
 	in = slices.Grow(in, min(missing, len(in)))
 	c.held.in = in
@@ -120,13 +120,9 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 		return nil
 	}
 	for c.state == stateOpen || c.state == stateClosing {
-		h, err := parseHeader(b)
-		switch {
-		case err != nil:
-		case h.payload > cl.cfg.MaxMessageBytes && h.payload > cl.mostBytes(h.deflated):
+		h, err := parseHeader(b, c.deflate)
+		if err == nil && h.payload > cl.cfg.MaxMessageBytes && h.payload > cl.mostBytes(h.op) {
 			err = ErrMessageTooBig
-		case h.deflated && !c.deflate:
-			err = ErrFrameReserved
 		}
 		if err != nil {
 			cl.violated(c, err)
@@ -138,8 +134,9 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 		}
 		payload := b[h.size:end:end]
 		b = b[end:]
-		if h.fin && (h.op == OpBinary || h.op == OpText) && (c.held == nil || c.held.msgOp == 0) {
-			cl.message(c, h.op, h.deflated, payload, at)
+		if h.fin && (h.op == OpBinary || h.op == OpText) && (c.held == nil || c.held.msgOp == 0) && !c.deflate {
+			cl.tally.messages++
+			cl.handler.Message(c, h.op, payload, at)
 			continue
 		}
 		cl.unusual(c, h, payload, at)
@@ -147,20 +144,19 @@ func (cl *Client) parse(c *Conn, b []byte, at time.Duration) (rest []byte) {
 	return nil // after the server's close frame nothing counts, section 5.5.1
 }
 
-// message hands over a whole message.
-func (cl *Client) message(c *Conn, op byte, deflated bool, payload []byte, at time.Duration) {
-	if c.deflate {
-		var err error
-		if payload, err = cl.decompress(deflated, payload); err != nil {
-			cl.violated(c, err)
-			return
-		}
+// message hands over a whole message, inflated where op has rsv1.
+func (cl *Client) message(c *Conn, op byte, payload []byte, at time.Duration) {
+	message, err := cl.inflated(c, op, payload)
+	if err != nil {
+		cl.violated(c, err)
+		return
 	}
 	cl.tally.messages++
-	cl.handler.Message(c, op, payload, at)
+	cl.handler.Message(c, op&^rsv1, message, at)
 }
 
-// unusual handles every frame but a whole message.
+// unusual handles every frame but a whole message where no compression was
+// agreed on.
 func (cl *Client) unusual(c *Conn, h frameHeader, payload []byte, at time.Duration) {
 	switch h.op {
 	case opPing:
@@ -176,17 +172,21 @@ func (cl *Client) unusual(c *Conn, h frameHeader, payload []byte, at time.Durati
 	}
 }
 
-// fragment collects a fragmented message, section 5.4.
+// fragment collects a fragmented message, section 5.4, or hands over a whole one.
 func (cl *Client) fragment(c *Conn, h frameHeader, payload []byte, at time.Duration) {
+	if h.fin && h.op != opContinuation && (c.held == nil || c.held.msgOp == 0) {
+		cl.message(c, h.op, payload, at)
+		return
+	}
 	held := cl.hold(c)
 	if (h.op == opContinuation) != (held.msgOp != 0) {
 		cl.violated(c, ErrFrameSequence)
 		return
 	}
 	if h.op != opContinuation {
-		held.msgOp, held.deflated = h.op, h.deflated
+		held.msgOp = h.op
 	}
-	if len(held.msg)+len(payload) > cl.mostBytes(held.deflated) {
+	if len(held.msg)+len(payload) > cl.mostBytes(held.msgOp) {
 		cl.violated(c, ErrMessageTooBig)
 		return
 	}
@@ -196,7 +196,7 @@ func (cl *Client) fragment(c *Conn, h frameHeader, payload []byte, at time.Durat
 	}
 	op, msg := held.msgOp, held.msg
 	held.msgOp, held.msg = 0, nil
-	cl.message(c, op, held.deflated, msg, at)
+	cl.message(c, op, msg, at)
 	held.msg = reusable(msg)
 }
 
