@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
@@ -16,6 +17,8 @@ var (
 	ErrTLSTimeout = errors.New("no end of the TLS handshake in time")
 	// ErrTLSClosed is returned when the server closes the connection in the TLS handshake.
 	ErrTLSClosed = errors.New("the server closed the connection in the TLS handshake")
+	// ErrTLSFault is returned, with what it was, when the server breaks the protocol of TLS.
+	ErrTLSFault = errors.New("fault of TLS")
 	// ErrTLSAnswer is returned when the server answers with something else than TLS.
 	ErrTLSAnswer = errors.New("the answer to the TLS handshake is not TLS")
 )
@@ -63,5 +66,5 @@ func tlsFailure(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrTLSClosed
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrTLSFault, err)
 }

@@ -159,6 +159,8 @@ func explain(err error, targets []target) (reason, remedy string) {
 		remedy = "look at the server's log, the TLS versions it has (--tls-max), and whether it wants certificates of its clients"
 	case errors.Is(err, ErrTLSClosed):
 		remedy = "the server may be at its connection limit, or want another TLS version: look at its log"
+	case errors.Is(err, ErrTLSFault):
+		remedy = "client and server do not understand each other: try --tls-max 1.2, and look at the server's log"
 	case errors.Is(err, ErrTLSTimeout):
 		remedy = "the server shakes hands more slowly than they begin: lower --ramp or --handshakes, or raise --handshake-timeout"
 	case errors.Is(err, ErrHandshakeTLS):

@@ -81,28 +81,25 @@ func (s *session) recv(b []byte) (n int, more bool, errno unix.Errno) {
 	for n < len(b) && s.err == nil {
 		got, err := s.tls.Read(b[n:])
 		n += got
-		if errors.Is(err, errAgain) {
-			return n, false, againUnless(n)
+		switch {
+		case !errors.Is(err, errAgain):
+			s.err = err
+		case n > 0:
+			return n, false, 0
+		case !s.emptied:
+			return 0, false, unix.EAGAIN
 		}
-		s.err = err
+		s.emptied = false // bytes came, but no whole record: the end may be behind them
 	}
 	switch {
 	case n > 0:
 		return n, true, 0
-	case errors.Is(s.err, io.EOF):
+	case errors.Is(s.err, io.EOF), errors.Is(s.err, io.ErrUnexpectedEOF): // between records, or in one
 		return 0, false, 0
 	case !errors.As(s.err, &errno):
 		errno = unix.EPROTO
 	}
 	return 0, false, errno
-}
-
-// againUnless is what recv(2) says when it has n bytes.
-func againUnless(n int) unix.Errno {
-	if n > 0 {
-		return 0
-	}
-	return unix.EAGAIN
 }
 
 // transport is a session as crypto/tls sees it from below.

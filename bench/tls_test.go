@@ -360,9 +360,13 @@ func TestRecycleTLS(t *testing.T) {
 		}, func(*Client, *Conn) {}},
 		"close_notify by the server": {func(c net.Conn) { c.(*tls.Conn).CloseWrite(); hold(c) }, func(*Client, *Conn) {}},
 		"cut by the server":          {func(c net.Conn) { c.(*tls.Conn).NetConn().Close() }, func(*Client, *Conn) {}},
-		"closed by us":               {answerClose, (*Client).Close},
-		"aborted by us":              {hold, func(cl *Client, c *Conn) { cl.Abort(c, false) }},
-		"reset by us":                {hold, func(cl *Client, c *Conn) { cl.Abort(c, true) }},
+		"cut in a record": {func(c net.Conn) {
+			c.(*tls.Conn).NetConn().Write([]byte{23, 3, 3, 0, 20, 1})
+			c.(*tls.Conn).NetConn().Close()
+		}, func(*Client, *Conn) {}},
+		"closed by us":  {answerClose, (*Client).Close},
+		"aborted by us": {hold, func(cl *Client, c *Conn) { cl.Abort(c, false) }},
+		"reset by us":   {hold, func(cl *Client, c *Conn) { cl.Abort(c, true) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDriven(t, Config{URLs: []string{serveTLS(t, nil, upgraded(test.serve))}, Conns: 4, TLS: TLS{Insecure: true}})
@@ -371,7 +375,7 @@ func TestRecycleTLS(t *testing.T) {
 			d.until("recycle", func() bool { return dialling.Report().Opened >= 20 })
 			d.StopDialling()
 			d.until("stop", func() bool { return d.sockets == 0 })
-			if r := dialling.Report(); dialling.Active() || r.Failed != 0 || r.Attempted != r.Opened || r.Opened != int64(len(d.opened)) {
+			if r := dialling.Report(); dialling.Active() || r.Failed != 0 || len(d.Ending().Failures) != 0 || r.Attempted != r.Opened || r.Opened != int64(len(d.opened)) {
 				t.Errorf("active %v, %+v, failures %+v", dialling.Active(), r, d.Ending().Failures)
 			}
 		})
@@ -424,7 +428,7 @@ func TestForgedRecord(t *testing.T) {
 	d := newDriven(t, Config{URLs: []string{url}, Conns: 1, TLS: TLS{Insecure: true}})
 	d.Dial(Dial{To: 1})
 	d.until("end", func() bool { return len(d.ended) == 1 })
-	if f := d.Ending().Failures; len(f) != 1 || !strings.HasPrefix(f[0].Reason, "protocol error of the server: local error: tls: bad record MAC") {
+	if f := d.Ending().Failures; len(f) != 1 || !strings.HasPrefix(f[0].Reason, "protocol error of the server: fault of TLS: local error: tls: bad record MAC") {
 		t.Errorf("failures %+v", f)
 	}
 	if err := <-alert; err == nil || !strings.Contains(err.Error(), "bad record MAC") {

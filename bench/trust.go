@@ -55,6 +55,9 @@ func (t TLS) config(name string) (*tls.Config, error) {
 			faults = append(faults, err)
 		}
 		config.RootCAs = roots
+	case !t.Insecure:
+		// Read now, and not in the first handshake; an error is met again there.
+		config.RootCAs, _ = x509.SystemCertPool()
 	}
 	return config, errors.Join(faults...)
 }
