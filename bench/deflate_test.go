@@ -51,6 +51,7 @@ func noise(n int) []byte {
 
 // newDeflating is newWired with permessage-deflate agreed on.
 func newDeflating(t testing.TB) *wired {
+	t.Helper()
 	w := newWired(t)
 	w.c.deflate = true
 	return w

@@ -78,6 +78,7 @@ func TestMemoryPerConnection(t *testing.T) {
 }
 
 func memoryPerConnection(t *testing.T, scheme string, conns int, most int64) {
+	t.Helper()
 	if limit, err := raiseDescriptorLimit(); err != nil || limit < conns+100 {
 		t.Skipf("%d descriptors, error %v", limit, err)
 	}

@@ -190,8 +190,8 @@ func expired(t *testing.T) tls.Certificate {
 func TestTLSFailures(t *testing.T) {
 	good := serveTLS(t, nil, upgraded(hold))
 	old := expired(t)
-	withClient := func(max uint16) func(*tls.Config) {
-		return func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, max }
+	withClient := func(newest uint16) func(*tls.Config) {
+		return func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, newest }
 	}
 	for name, test := range map[string]struct {
 		url            string

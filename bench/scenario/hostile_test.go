@@ -148,6 +148,7 @@ func TestEveryAttackIsMade(t *testing.T) {
 }
 
 func everyAttack(t *testing.T, scheme string) {
+	t.Helper()
 	v := startVictim(t, scheme)
 	attacks := scenario.Attacks()
 	r := play(t, t.Context(), scenario.NameHostile, 30, bench.Config{
