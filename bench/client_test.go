@@ -170,6 +170,20 @@ func FuzzReceive(f *testing.F) {
 	f.Add(frames(ws.NewFrame(ws.OpText, false, []byte("b")), ws.NewFrame(ws.OpContinuation, true, []byte("c"))), uint16(1))
 	f.Add(frames(ws.NewBinaryFrame(make([]byte, 130)), ws.NewTextFrame(nil)), uint16(50))
 	f.Add([]byte{0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3}, uint16(2))
+	fuzzPieces(f, newWired)
+}
+
+// FuzzReceiveCompressed does so where compression was agreed on.
+func FuzzReceiveCompressed(f *testing.F) {
+	hello := deflated(f, "Hello")
+	f.Add(frames(compressed(true, hello), ws.NewTextFrame([]byte("plain")), compressed(true, hello)), uint16(3))
+	f.Add(frames(compressed(false, hello[:2]), ws.NewPingFrame(nil), ws.NewFrame(ws.OpContinuation, true, hello[2:])), uint16(1))
+	f.Add(frames(compressed(true, finalBlock), compressed(true, []byte{0xff})), uint16(4))
+	fuzzPieces(f, newDeflating)
+}
+
+func fuzzPieces(f *testing.F, newWired func(testing.TB) *wired) {
+	f.Helper()
 	f.Fuzz(func(t *testing.T, stream []byte, size uint16) {
 		whole, pieces := newWired(t), newWired(t)
 		whole.feed(t, stream)
