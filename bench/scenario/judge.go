@@ -177,6 +177,9 @@ func (j *judge) warn() {
 	if c := r.Compression; c != nil && c.Refused > 0 {
 		j.warning("the server did not agree to compression in %d of %d handshakes", c.Refused, c.Agreed+c.Refused)
 	}
+	if c := r.Compression; c != nil && c.In.Messages > 0 && c.In.Compressed == 0 {
+		j.warning("no message came compressed: they are short, or do not get shorter, as generated binary ones; see --text, --message, --payload-file")
+	}
 	if r.Closing.Unanswered > 0 {
 		j.warning("%s: the server did not answer our close frame within %v", plural(r.Closing.Unanswered, "connection"), closeTimeout(j.run.Config))
 	}

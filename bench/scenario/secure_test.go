@@ -62,6 +62,19 @@ func TestSecureAndCompressed(t *testing.T) {
 	}
 }
 
+// TestNothingCompressed says so where compression was agreed on for nothing.
+func TestNothingCompressed(t *testing.T) {
+	for compressed, want := range map[int64]bool{0: true, 1: false} {
+		sum := &scenario.Report{Dialled: bench.NoneDialled(), Ending: bench.Ending{Deflate: bench.Compression{
+			Agreed: 1, In: bench.DeflatedUse{Messages: 10, Compressed: compressed},
+		}}}
+		r := scenario.Conclude(scenario.Run{}, sum)
+		if got := strings.Contains(strings.Join(r.Warnings, "\n"), "no message came compressed"); got != want {
+			t.Errorf("%d of 10 compressed: warnings %q", compressed, r.Warnings)
+		}
+	}
+}
+
 // TestCompressionRefused passes, and says that what was asked for was not measured.
 func TestCompressionRefused(t *testing.T) {
 	s := &server{echo: true}
