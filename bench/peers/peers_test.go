@@ -7,6 +7,7 @@ package peers_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -33,11 +34,21 @@ func TestPeers(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	t.Run("wrong address", func(t *testing.T) {
+	t.Run("usage", func(t *testing.T) {
 		t.Parallel()
-		out, err := exec.Command(filepath.Join(bin, "floor"), "-listen", "nowhere").CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "want an IPv4 address") {
-			t.Errorf("-listen nowhere: %v, %q", err, out)
+		for args, want := range map[string]string{
+			"floor -listen nowhere":                     "want an IPv4 address",
+			"floor -compress":                           "not defined: -compress",
+			"gorilla -tls-cert cert.pem":                "want both or none",
+			"nbio -tls-key key.pem":                     "want both or none",
+			"gws -tls-cert none.pem -tls-key none.pem":  "no such file",
+			"nbio -tls-cert none.pem -tls-key none.pem": "no such file",
+		} {
+			words := strings.Fields(args)
+			out, err := exec.Command(filepath.Join(bin, words[0]), words[1:]...).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), want) {
+				t.Errorf("%s: %v, %q", args, err, out)
+			}
 		}
 	})
 	for _, name := range []string{"floor", "gorilla", "coder", "gws", "nbio", "easygo"} {
@@ -61,6 +72,7 @@ func TestPeers(t *testing.T) {
 			s.stop(t)
 		})
 	}
+	t.Run("secure", func(t *testing.T) { secure(t, bin) })
 }
 
 // server is a running peer.
@@ -69,12 +81,14 @@ type server struct {
 	pipe    *os.File // its stderr
 	stderr  *bufio.Reader
 	address string
-	mask    [4]byte // what its clients mask with
+	mask    [4]byte     // what its clients mask with
+	tls     *tls.Config // nil: plain
+	offer   string      // what its clients offer as an extension; empty: nothing
 }
 
-func start(t *testing.T, path string) *server {
+func start(t *testing.T, path string, flags ...string) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(path, "-listen", "127.0.0.1:0")}
+	s := &server{cmd: exec.Command(path, append(flags, "-listen", "127.0.0.1:0")...)}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -214,8 +228,16 @@ func (s *server) request(t *testing.T, path string) *response {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patience))
+	if s.tls != nil {
+		conn = tls.Client(conn, s.tls)
+	}
+	extensions := ""
+	if s.offer != "" {
+		extensions = "Sec-WebSocket-Extensions: " + s.offer + "\r\n"
+	}
+	// In one write: floor wants it in one segment.
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", path, s.address)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, s.address, extensions)
 	r := bufio.NewReader(conn)
 	answer, err := http.ReadResponse(r, nil)
 	if err != nil {
@@ -247,8 +269,8 @@ func (s *server) dial(t *testing.T, path string) *client {
 	if accept := answer.Header.Get("Sec-WebSocket-Accept"); accept != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatalf("GET %s: Sec-WebSocket-Accept %q", path, accept)
 	}
-	if extensions := answer.Header.Get("Sec-WebSocket-Extensions"); extensions != "" {
-		t.Fatalf("GET %s: unasked extensions %q", path, extensions)
+	if extensions := answer.Header.Get("Sec-WebSocket-Extensions"); (extensions == "") != (s.offer == "") {
+		t.Fatalf("GET %s, offering %q: extensions %q", path, s.offer, extensions)
 	}
 	return &client{t, s, answer.conn, answer.rest}
 }
@@ -276,7 +298,7 @@ func (c *client) want(op ws.OpCode, payload []byte) {
 	if _, err := io.ReadFull(c.r, got); err != nil {
 		c.t.Fatalf("waiting for %q: %v", payload, err)
 	}
-	if header.OpCode != op || !header.Fin || header.Masked || !bytes.Equal(got, payload) {
+	if header.OpCode != op || !header.Fin || header.Masked || header.Rsv != 0 || !bytes.Equal(got, payload) {
 		c.t.Fatalf("got %+v %.40q, want %v %.40q", header, got, op, payload)
 	}
 }

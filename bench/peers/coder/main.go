@@ -10,6 +10,13 @@
 // peer.QueueFrames messages. The library has no prepared messages: each
 // delivery frames anew, under a context with a timeout as in the example.
 //
+// Over TLS a connection also costs a tls.Conn, its ciphers, and what it read
+// last: crypto/tls keeps its input buffer.
+//
+// With -compress messages of 512 bytes and more are deflated without context
+// takeover, so a connection keeps no window: writers, whose level is always 1, and
+// readers come from pools. Each delivery deflates anew as well.
+//
 // A slow client is one whose channel is full and stays so for peer.WriteTimeout;
 // as in the example it is closed with 1008, in a goroutine of its own. The
 // example does not wait. Here it would lose healthy clients: publishers that
@@ -27,8 +34,13 @@ import (
 	"roost/bench/peers/internal/peer"
 )
 
+var options websocket.AcceptOptions // compression is off by default
+
 func main() {
-	ctx, address := peer.Start()
+	ctx, config := peer.StartSecure()
+	if config.Compress {
+		options.CompressionMode = websocket.CompressionNoContextTakeover
+	}
 	r := room{subscribers: make(map[*subscriber]struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, req *http.Request) {
@@ -41,12 +53,12 @@ func main() {
 			r.serve(conn)
 		}
 	})
-	peer.Serve(ctx, address, mux)
+	peer.Serve(ctx, config, mux)
 }
 
 // accept returns nil when it has refused the request.
 func accept(w http.ResponseWriter, req *http.Request) *websocket.Conn {
-	conn, err := websocket.Accept(w, req, nil) // compression is off by default
+	conn, err := websocket.Accept(w, req, &options)
 	if err != nil {
 		return nil
 	}

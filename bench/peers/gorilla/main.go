@@ -11,6 +11,13 @@
 // prepared message needs none. The example's pings and its joining of queued
 // messages into one are left out: every message stays a message of its own.
 //
+// Over TLS a connection also costs a tls.Conn, its ciphers, and what it read
+// last: crypto/tls keeps its input buffer. A broadcast is encrypted for each.
+//
+// With -compress every message is deflated, with level 1 and without context
+// takeover, which is all the library has, so a connection keeps no window: writers
+// and readers come from pools. A prepared message is deflated once for all.
+//
 // A slow client is one whose channel is full and stays so for peer.WriteTimeout.
 // As in the example, the hub then closes the channel and the client is closed.
 // The example does not wait. Here it would lose healthy clients: publishers
@@ -35,7 +42,8 @@ var upgrader = websocket.Upgrader{
 }
 
 func main() {
-	ctx, address := peer.Start()
+	ctx, config := peer.StartSecure()
+	upgrader.EnableCompression = config.Compress
 	h := newHub()
 	go h.run()
 	mux := http.NewServeMux()
@@ -53,7 +61,7 @@ func main() {
 			go c.readPump()
 		}
 	})
-	peer.Serve(ctx, address, mux)
+	peer.Serve(ctx, config, mux)
 }
 
 // upgrade returns nil when it has refused the request.

@@ -12,6 +12,18 @@
 // as in the author's benchmark: the default closes clients that are silent for
 // 120 s, and needs a timer per connection.
 //
+// TLS is that of its author's github.com/lesismal/llib, a fork of Go's that reads
+// and writes without waiting, set up as in his example:
+// https://github.com/lesismal/nbio-examples/blob/master/websocket_tls/server/server.go
+// Handshakes run in the epoll loops. A connection also costs a tls.Conn, its
+// ciphers, and a buffer with what it read last. The version is newer than the
+// one nbio asks for, where a connection may free that buffer while it is read, and
+// has the key exchange that Go's has: X25519MLKEM768.
+//
+// With -compress every message is deflated, with level 1 and without context
+// takeover, which is all the library has, so a connection keeps no window: writers
+// and readers come from pools. Each delivery deflates anew as well.
+//
 // Version 1.6.8 does not hand on empty messages.
 //
 // A write never blocks; what the socket does not take is kept. A slow client is
@@ -26,6 +38,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lesismal/llib/std/crypto/tls"
 	"github.com/lesismal/nbio/logging"
 	"github.com/lesismal/nbio/nbhttp"
 	"github.com/lesismal/nbio/nbhttp/websocket"
@@ -36,17 +49,20 @@ import (
 const maxWriteBufferBytes = 6 << 20
 
 func main() {
-	ctx, address := peer.Start()
+	ctx, config := peer.StartSecure()
 	logging.SetLevel(logging.LevelError)
 	room := room{conns: make(map[*websocket.Conn]struct{})}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/echo", serve(newUpgrader(echo)))
-	mux.HandleFunc("/ws", serve(room.upgrader()))
+	mux.HandleFunc("/echo", serve(newUpgrader(echo, config)))
+	mux.HandleFunc("/ws", serve(room.upgrader(config)))
 
+	addresses, secure, tlsConfig := listeners(config)
 	var bound net.Addr
 	engine := nbhttp.NewEngine(nbhttp.Config{
 		Network:                 "tcp",
-		Addrs:                   []string{address},
+		Addrs:                   addresses,
+		AddrsTLS:                secure,
+		TLSConfig:               tlsConfig,
 		MaxLoad:                 1_000_000,
 		MaxWriteBufferSize:      maxWriteBufferBytes,
 		KeepaliveTime:           peer.HandshakeTimeout, // until the upgrade
@@ -72,8 +88,21 @@ func main() {
 	_ = engine.Shutdown(within) // what is left ends with the process
 }
 
-func newUpgrader(onMessage func(*websocket.Conn, websocket.MessageType, []byte)) *websocket.Upgrader {
+// listeners are the addresses without and with TLS, and what the latter need.
+func listeners(config peer.Config) (plain, secure []string, _ *tls.Config) {
+	if !config.TLS() {
+		return []string{config.Address}, nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(config.CertFile, config.KeyFile)
+	if err != nil {
+		peer.Fail(err)
+	}
+	return nil, []string{config.Address}, &tls.Config{Certificates: []tls.Certificate{cert}}
+}
+
+func newUpgrader(onMessage func(*websocket.Conn, websocket.MessageType, []byte), config peer.Config) *websocket.Upgrader {
 	u := websocket.NewUpgrader()
+	u.EnableCompression(config.Compress)
 	u.KeepaliveTime = 0
 	u.HandshakeTimeout = 0 // a write never waits, so there is nothing to time out
 	u.MessageLengthLimit = peer.MaxMessageBytes
@@ -98,8 +127,8 @@ type room struct {
 	conns map[*websocket.Conn]struct{}
 }
 
-func (r *room) upgrader() *websocket.Upgrader {
-	u := newUpgrader(r.broadcast)
+func (r *room) upgrader(config peer.Config) *websocket.Upgrader {
+	u := newUpgrader(r.broadcast, config)
 	u.OnOpen(func(c *websocket.Conn) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
