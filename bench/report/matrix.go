@@ -91,7 +91,7 @@ func newMatrix(sides []Side) (*matrix, error) {
 		}
 		for i, c := range m.columns {
 			cell := m.cell(s, c, sides)
-			if len(m.rows) > 0 {
+			if len(m.rows) > 0 && c.over == "" { // else it is a ratio already
 				cell.compareTo(m.rows[0].cells[i])
 			}
 			row.cells = append(row.cells, cell)
@@ -115,29 +115,12 @@ func (s Side) of(scenario string) (list []*bench.Recording) {
 
 // cell works a figure out. all are the sides of the table, which the conditions
 // of this one should be those of.
-func (m *matrix) cell(s Side, c matrixColumn, all []Side) (cell matrixCell) {
+func (m *matrix) cell(s Side, c matrixColumn, all []Side) matrixCell {
 	recordings := s.of(c.Scenario)
-	cell.recorded = len(recordings)
-	why := ""
-	for _, rec := range recordings {
-		r := rec.Result
-		if reason := unusable(r); reason != "" {
-			cell.failed++
-			why = reason
-			continue
-		}
-		v, ok := c.metric.Value(r)
-		if !ok {
-			continue
-		}
-		cell.values = append(cell.values, v/c.scale)
-		if c.metric.OfLoad && r.Client.Bottleneck {
-			cell.limited++
-		}
-	}
-	if cell.has() {
-		sample := benchmath.NewSample(cell.values, &benchmath.Thresholds{CompareAlpha: alpha})
-		cell.values, cell.median = sample.Values, median(sample)
+	cell, why := c.figure(recordings)
+	if c.over != "" {
+		base, _ := c.figure(s.of(c.over))
+		cell.divide(base.median)
 	}
 	rounds, conns := most(all, c.Scenario)
 	name := plain(s.Name) + ", " + c.Scenario + ": "
@@ -158,6 +141,45 @@ func (m *matrix) cell(s Side, c matrixColumn, all []Side) (cell matrixCell) {
 	}
 	slices.Sort(cell.notes)
 	return cell
+}
+
+// figure is the column's figure of these recordings, and why the last of those
+// that failed did.
+func (c matrixColumn) figure(recordings []*bench.Recording) (cell matrixCell, why string) {
+	cell.recorded = len(recordings)
+	for _, rec := range recordings {
+		r := rec.Result
+		if reason := unusable(r); reason != "" {
+			cell.failed++
+			why = reason
+			continue
+		}
+		v, ok := c.metric.Value(r)
+		if !ok {
+			continue
+		}
+		cell.values = append(cell.values, v/c.scale)
+		if c.metric.OfLoad && r.Client.Bottleneck {
+			cell.limited++
+		}
+	}
+	if cell.has() {
+		sample := benchmath.NewSample(cell.values, &benchmath.Thresholds{CompareAlpha: alpha})
+		cell.values, cell.median = sample.Values, median(sample)
+	}
+	return cell, why
+}
+
+// divide makes unit the unit; without one there are no data.
+func (c *matrixCell) divide(unit float64) {
+	if unit <= 0 {
+		c.values, c.median = nil, 0
+		return
+	}
+	for i := range c.values {
+		c.values[i] /= unit
+	}
+	c.median /= unit
 }
 
 // unusable is why the numbers of a run do not count; empty: they do.

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -27,19 +28,19 @@ func run(scenario string, factor float64) report.File {
 	}
 	room := bench.Part{Name: "listen", Role: "room", Conns: 1000, Messages: messages("closed loop, 1 in flight for each publisher")}
 	switch scenario {
-	case "idle":
+	case "idle", "tls-idle":
 		r.Server.RSSOpenBytes, r.Server.RSSPerConn = 1e6, 35*factor
 		r.Parts = []bench.Part{room}
-	case "broadcast", "flood":
+	case "broadcast", "flood", "tls-broadcast", "json-broadcast", "deflate-broadcast":
 		r.Server.PerDeliveryUS = of(2.5)
 		r.Parts = []bench.Part{room}
-	case "echo":
+	case "echo", "tls-echo", "deflate-echo":
 		r.Server.PerEchoUS = of(4)
 		r.Parts = []bench.Part{{Name: "echo", Role: "echo", Messages: messages("closed loop, 1 in flight for each connection")}}
-	case "churn":
+	case "churn", "tls-churn":
 		r.Server.PerHandshakeUS = of(30)
 		r.Parts = []bench.Part{{Name: "churn", Role: "churn", Churn: &bench.Churn{Handshakes: 100, PerSecond: rate / 10}}}
-	case "echo-in-room":
+	case "echo-in-room", "churn-in-room":
 		r.Parts = []bench.Part{room, {Name: "echo", Role: "echo", Messages: messages("open loop, poisson:20/s in all")}}
 	}
 	return report.File{Name: scenario + ".json", Recording: &bench.Recording{
@@ -48,7 +49,10 @@ func run(scenario string, factor float64) report.File {
 	}}
 }
 
-var matrixScenarios = []string{"idle", "broadcast", "flood", "echo", "churn", "echo-in-room"}
+var (
+	matrixScenarios = []string{"idle", "broadcast", "flood", "echo", "churn", "echo-in-room"}
+	secureScenarios = []string{"tls-idle", "tls-broadcast", "tls-echo", "tls-churn", "churn-in-room", "json-broadcast", "deflate-broadcast", "deflate-echo"}
+)
 
 // runsOf has three runs of each scenario, 10 % apart.
 func runsOf(name string, factor float64, scenarios ...string) report.Side {
@@ -166,6 +170,47 @@ func TestMatrixCounts(t *testing.T) {
 	if got := cell("roost", "idle", "rss_per_conn")["ratio"].(float64); got < 1.4999 || got > 1.5001 {
 		t.Errorf("ratio %v, want 1.5", got)
 	}
+}
+
+// TestMatrixSecure has a column that measures each side by another scenario of its own.
+func TestMatrixSecure(t *testing.T) {
+	roost, hub, half := runsOf("roost", 1, secureScenarios...), runsOf("hub", 3, secureScenarios...), runsOf("half", 2, "deflate-broadcast")
+	for _, r := range results(hub, "deflate-broadcast") {
+		*r.Server.PerDeliveryUS *= 5
+	}
+	text := matrixOf(t, report.MatrixText, roost, hub, half)
+	fits(t, text, 80)
+	if strings.Contains(text, "left out") {
+		t.Errorf("a scenario has no column:\n%s", text)
+	}
+	var doc struct {
+		Figures []struct{ Scenario, Metric, Title string }
+		Sides   []struct {
+			Cells []struct {
+				Median, Ratio *float64
+				Values        []float64
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(matrixOf(t, report.MatrixJSON, roost, hub, half)), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range doc.Figures {
+		if f.Title != "times json-broadcast" {
+			continue
+		}
+		for side, want := range []float64{1, 5} {
+			c := doc.Sides[side].Cells[i]
+			if c.Median == nil || math.Abs(*c.Median-want) > 1e-9 || len(c.Values) != 3 || math.Abs(c.Values[2]-1.1*want) > 1e-9 || c.Ratio != nil {
+				t.Errorf("side %d: median %v, values %v, ratio %v, want %v, 10 %% around it, none", side, c.Median, c.Values, c.Ratio, want)
+			}
+		}
+		if c := doc.Sides[2].Cells[i]; c.Median != nil || len(c.Values) != 0 {
+			t.Errorf("without json-broadcast: %+v, want no data", c)
+		}
+		return
+	}
+	t.Error("no column says what compression costs")
 }
 
 // TestMatrixWithoutBase has no ratios where the first side has no data.

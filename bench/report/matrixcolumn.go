@@ -17,23 +17,38 @@ type matrixColumn struct {
 	Unit     string
 	metric   bench.Metric
 	scale    float64 // of the metric's unit, in Unit
+	// over is a scenario whose median of the metric is the unit, for each side its
+	// own: what one thing costs more than another. Empty: there is none.
+	over string
 }
 
 // matrixColumns lists what servers are compared by. The names are those of the
 // scenarios that scripts/compare-peers.sh runs: presets but for idle, which every
-// server can take part in, and echo-in-room.
+// server can take part in, and echo-in-room; below them those of its --secure.
 func matrixColumns() []matrixColumn {
 	return []matrixColumn{
-		{"idle", "memory per connection", "B", metricOf("", "rss_per_conn"), 1},
-		{"broadcast", "server CPU per delivery", "us", metricOf("", "cpu_per_delivery"), 1},
-		{"broadcast", "deliveries", "thousand/s", metricOf("", "rate"), 1e3},
-		{"flood", "deliveries", "thousand/s", metricOf("", "rate"), 1e3},
-		{"flood", "latency p50", "ms", metricOf("", "p50"), 1e3},
-		{"echo", "server CPU per echo", "us", metricOf("", "cpu_per_echo"), 1},
-		{"echo", "echoes", "thousand/s", metricOf("", "rate"), 1e3},
-		{"churn", "server CPU per handshake", "us", metricOf("", "cpu_per_handshake"), 1},
-		{"churn", "handshakes", "thousand/s", metricOf("", "rate"), 1e3},
-		{"echo-in-room", "round trip p99", "ms", metricOf("echo", "p99"), 1e3},
+		{"idle", "memory per connection", "B", metricOf("", "rss_per_conn"), 1, ""},
+		{"broadcast", "server CPU per delivery", "us", metricOf("", "cpu_per_delivery"), 1, ""},
+		{"broadcast", "deliveries", "thousand/s", metricOf("", "rate"), 1e3, ""},
+		{"flood", "deliveries", "thousand/s", metricOf("", "rate"), 1e3, ""},
+		{"flood", "latency p50", "ms", metricOf("", "p50"), 1e3, ""},
+		{"echo", "server CPU per echo", "us", metricOf("", "cpu_per_echo"), 1, ""},
+		{"echo", "echoes", "thousand/s", metricOf("", "rate"), 1e3, ""},
+		{"churn", "server CPU per handshake", "us", metricOf("", "cpu_per_handshake"), 1, ""},
+		{"churn", "handshakes", "thousand/s", metricOf("", "rate"), 1e3, ""},
+		{"echo-in-room", "round trip p99", "ms", metricOf("echo", "p99"), 1e3, ""},
+
+		{"tls-idle", "memory per connection", "B", metricOf("", "rss_per_conn"), 1, ""},
+		{"tls-broadcast", "server CPU per delivery", "us", metricOf("", "cpu_per_delivery"), 1, ""},
+		{"tls-echo", "server CPU per echo", "us", metricOf("", "cpu_per_echo"), 1, ""},
+		{"tls-echo", "echoes", "thousand/s", metricOf("", "rate"), 1e3, ""},
+		{"tls-churn", "server CPU per handshake", "us", metricOf("", "cpu_per_handshake"), 1, ""},
+		{"tls-churn", "handshakes", "thousand/s", metricOf("", "rate"), 1e3, ""},
+		{"churn-in-room", "round trip p99", "ms", metricOf("echo", "p99"), 1e3, ""},
+		{"json-broadcast", "server CPU per delivery", "us", metricOf("", "cpu_per_delivery"), 1, ""},
+		{"deflate-broadcast", "server CPU per delivery", "us", metricOf("", "cpu_per_delivery"), 1, ""},
+		{"deflate-broadcast", "times json-broadcast", "x", metricOf("", "cpu_per_delivery"), 1, "json-broadcast"},
+		{"deflate-echo", "server CPU per echo", "us", metricOf("", "cpu_per_echo"), 1, ""},
 	}
 }
 

@@ -35,8 +35,8 @@ func (m *matrix) text(w io.Writer) error {
 }
 
 const (
-	sideWidth   = 14
-	figureWidth = 32
+	sideWidth   = 18
+	figureWidth = 30
 )
 
 func (p *page) scenarioTable(m *matrix, scenario string) {
