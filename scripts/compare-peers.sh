@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Compares roost with the servers in bench/peers: six scenarios, every server in
+# Compares roost with the servers in bench/peers: some scenarios, every server in
 # turn, round after round, each run with a server that was just started. Prints a
 # table of medians and keeps it with all recordings in results/peers-TIME.
 #
-#   scripts/compare-peers.sh [--quick] [--rounds N] [SERVER...]
+#   scripts/compare-peers.sh [--secure] [--quick] [--rounds N] [SERVER...]
 #
-# Servers: floor roost gorilla coder gws nbio easygo (default: all). The first is
+# Servers: floor roost gorilla coder gws nbio easygo (default: all); with --secure,
+# which compares TLS and compression: roost gorilla coder gws nbio. The first is
 # what the others are measured by. Five rounds take about an hour; --quick makes
 # three short ones in less than ten, good for a look but not for a claim.
 # Sizes: MEMBERS of idle and broadcast, CLIENTS of the others, SECONDS_EACH.
@@ -13,29 +14,33 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
-	sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
 known=(floor roost gorilla coder gws nbio easygo)
 scenarios=(idle broadcast flood echo churn echo-in-room)
-quick='' rounds='' servers=()
+secure='' quick='' rounds='' servers=()
 while (($# > 0)); do
 	case $1 in
+	--secure)
+		secure=1 known=(roost gorilla coder gws nbio)
+		scenarios=(tls-idle tls-broadcast tls-echo tls-churn churn-in-room json-broadcast deflate-broadcast deflate-echo)
+		;;
 	--quick) quick=1 ;;
 	--rounds)
 		[[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage
 		rounds=$2
 		shift
 		;;
-	*)
-		[[ $1 != *' '* && " ${known[*]} " == *" $1 "* ]] || usage
-		servers+=("$1")
-		;;
+	*) servers+=("$1") ;;
 	esac
 	shift
 done
 ((${#servers[@]} > 0)) || servers=("${known[@]}")
+for server in "${servers[@]}"; do
+	[[ $server != *' '* && " ${known[*]} " == *" $server "* ]] || usage
+done
 
 ulimit -Sn "$(ulimit -Hn)"
 descriptors=$(ulimit -n)
@@ -55,49 +60,73 @@ members_of() {
 	if [[ $1 == easygo ]]; then atMost "$members" $(((descriptors - 200) / 2)); else echo "$members"; fi
 }
 
-# command and path of a server. All serve /ws as a room and /echo, but for roost,
-# which has one handler.
+over_tls() { [[ $1 == tls-* || $1 == churn-in-room ]]; }
+compressed() { [[ $1 == deflate-* ]]; }
+
+# command and URL of a server for a scenario. All serve /ws as a room and /echo,
+# but for roost, which has one handler.
 command_of() { # server, port, scenario
-	case $1 in
-	roost)
-		local handler=chat
-		[[ $3 != echo ]] || handler=echo
-		echo "$folder/bin/roost --listen 127.0.0.1:$2 --admin 127.0.0.1:0 --handler $handler"
-		;;
-	*) echo "$folder/bin/$1 -listen 127.0.0.1:$2" ;;
-	esac
+	local address=127.0.0.1:$2 dash=- on='' handler=chat flags=()
+	[[ $3 != *echo ]] || handler='echo'
+	if [[ $1 == roost ]]; then
+		dash=-- on=' on' flags=(--admin 127.0.0.1:0 --handler "$handler")
+		! over_tls "$3" || address=tls:$address
+	fi
+	! over_tls "$3" || flags+=("$dash"tls-cert "$folder/cert.pem" "$dash"tls-key "$folder/key.pem")
+	! compressed "$3" || flags+=("$dash"compress"$on")
+	echo "$folder/bin/$1" "$dash"listen "$address" "${flags[@]}"
 }
-path_of() { if [[ $2 == echo && $1 != roost ]]; then echo echo; else echo ws; fi; }
+
+url_of() { # server, port, scenario
+	local scheme=ws path=ws
+	! over_tls "$3" || scheme=wss
+	[[ $1 == roost || $3 != *echo ]] || path='echo'
+	echo "$scheme://127.0.0.1:$2/$path"
+}
 
 # load_of is the load of a scenario as flags of roost-bench.
 load_of() { # server, scenario
-	local n
+	local n flags
 	n=$(members_of "$1")
 	case $2 in
-	# Not the preset: its final pings are more than floor can answer. One message
-	# in the end finds out as well whether every connection is alive. Memory is
-	# read before it, after the pause.
-	idle)
-		cat >"$folder/idle-$n.yaml" <<-YAML
-			name: idle
-			settle: ${settle}s
-			groups:
-			  - {role: listen, conns: $((n - 1))}
-			  - {role: publish, conns: 1, messages: 1}
-		YAML
-		echo --scenario "$folder/idle-$n.yaml"
-		;;
 	broadcast) echo --scenario broadcast --conns "$n" --messages 0 --duration "${seconds}s" ;;
 	flood | echo) echo --scenario "$2" --conns "$clients" --duration "${seconds}s" ;;
 	churn) echo --scenario churn --conns "$(atMost 100 "$clients")" --duration "${seconds}s" ;;
+	*)
+		groups_of "$2" "$n" >"$folder/$2-$n.yaml"
+		flags=(--scenario "$folder/$2-$n.yaml")
+		# What the client saves by not looking at the certificate, the server does not
+		# gain: it proves all the same that it has the key.
+		! over_tls "$2" || flags+=(--tls-insecure)
+		! compressed "$2" || flags+=(--compress)
+		echo "${flags[@]}"
+		;;
+	esac
+}
+
+# groups_of describes a scenario that is no preset.
+groups_of() { # scenario, members
+	local json="{text: true, file: $PWD/scripts/quotes.json}"
+	echo "name: $1"
+	case $1 in
+	# Not the preset: its final pings are more than floor can answer. One message
+	# in the end finds out as well whether every connection is alive. Memory is
+	# read before it, after the pause.
+	idle | tls-idle)
+		cat <<-YAML
+			settle: ${settle}s
+			groups:
+			  - {role: listen, conns: $(($2 - 1))}
+			  - {role: publish, conns: 1, messages: 1}
+		YAML
+		;;
 	# A member of the room measures how soon its own messages are back while others
 	# have to be written to everybody. One connection, since in a room the others
 	# would get its messages too; in the middle of them, since some servers write
 	# in the order of arrival; at random times, so as not to meet the broadcasts
 	# always or never.
-	echo-in-room)
-		cat >"$folder/echo-in-room.yaml" <<-YAML
-			name: echo-in-room
+	echo-in-room | churn-in-room)
+		cat <<-YAML
 			settle: 500ms
 			warm_up: 500ms
 			duration: $((2 * seconds))s
@@ -107,7 +136,32 @@ load_of() { # server, scenario
 			  - {name: others, role: listen, conns: $((clients - clients / 2))}
 			  - {role: publish, conns: 1, rate: 10/s}
 		YAML
-		echo --scenario "$folder/echo-in-room.yaml"
+		# A storm of others at the same time, each with a full TLS handshake, over and
+		# over. What they come for is more than one machine can do, so the client brings
+		# every server about as many as the other.
+		[[ $1 == echo-in-room ]] || echo "  - {role: churn, conns: $(atMost 200 "$clients")}"
+		;;
+	*-broadcast)
+		cat <<-YAML
+			duration: ${seconds}s
+			groups:
+			  - {role: listen, conns: $(($2 - 1))}
+			  - {role: publish, conns: 1, payload: $json}
+		YAML
+		;;
+	*-echo)
+		cat <<-YAML
+			duration: ${seconds}s
+			groups:
+			  - {role: echo, conns: $clients, payload: $json}
+		YAML
+		;;
+	tls-churn)
+		cat <<-YAML
+			duration: ${seconds}s
+			groups:
+			  - {role: churn, conns: $(atMost 100 "$clients")}
+		YAML
 		;;
 	esac
 }
@@ -127,6 +181,11 @@ echo "building" >&2
 scripts/build.sh "$folder/bin" >&2
 go build -C bench/peers -o "$PWD/$folder/bin/" ./floor ./gorilla ./coder ./gws ./nbio ./easygo
 
+if [[ $secure ]]; then
+	# ECDSA on P-256, for which Go's own tool is there with the compiler.
+	(cd "$folder" && go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" --host 127.0.0.1 --ecdsa-curve P256) >&2
+fi
+
 total=$((rounds * ${#scenarios[@]} * ${#servers[@]})) finished=0 started=$SECONDS
 for ((round = 1; round <= rounds; round++)); do
 	for scenario in "${scenarios[@]}"; do
@@ -139,7 +198,7 @@ for ((round = 1; round <= rounds; round++)); do
 			# every server. None of them unmasks faster with a key of zeros, nor
 			# knows the sample key, so it takes nothing off their work.
 			"$folder/bin/roost-bench" run --exec "$(command_of "$server" "$port" "$scenario")" \
-				--url "ws://127.0.0.1:$port/$(path_of "$server" "$scenario")" "${load[@]}" --sample-key --zero-mask \
+				--url "$(url_of "$server" "$port" "$scenario")" "${load[@]}" --sample-key --zero-mask \
 				--quiet --out "$folder/$server/$scenario-$round.json" >"$folder/last.txt" 2>&1 || {
 				grep -E '^(problem|roost-bench:)' "$folder/last.txt" >&2 || cat "$folder/last.txt" >&2
 			}

@@ -24,7 +24,9 @@
 // takeover, which is all the library has, so a connection keeps no window: writers
 // and readers come from pools. Each delivery deflates anew as well.
 //
-// Version 1.6.8 does not hand on empty messages.
+// Version 1.6.8 does not hand on empty messages. It finds connections by descriptor
+// and does not know an event of one that has ended: where many come and go while
+// others are written to, it sometimes closes one that got the descriptor since.
 //
 // A write never blocks; what the socket does not take is kept. A slow client is
 // one for which more than MaxWriteBufferSize, 6 MiB as in the README, is kept:
