@@ -140,11 +140,15 @@ func (s PayloadSpec) String() string {
 	if s.Text {
 		kind = "text"
 	}
+	templates := kind + " templates"
+	if len(s.Templates) == 1 {
+		templates = kind + " template"
+	}
 	switch {
 	case len(s.Templates) > 0 && s.Stamped():
-		return fmt.Sprintf("%d %s templates", len(s.Templates), kind)
+		return fmt.Sprintf("%d %s", len(s.Templates), templates)
 	case len(s.Templates) > 0:
-		return fmt.Sprintf("%d %s templates without a stamp: matched by order", len(s.Templates), kind)
+		return fmt.Sprintf("%d %s without a stamp: matched by order", len(s.Templates), templates)
 	case s.Min == s.Max:
 		return fmt.Sprintf("%d bytes, %s", s.Min, kind)
 	}

@@ -212,6 +212,7 @@ func TestPayloadSpecs(t *testing.T) {
 		{PayloadSpec{Min: 24, Max: 64}, "24 to 64 bytes, binary", true, ""},
 		{PayloadSpec{Min: 200, Text: true}, "200 bytes, text", true, ""},
 		{PayloadSpec{Text: true, Templates: stamped}, "2 text templates", true, ""},
+		{PayloadSpec{Text: true, Templates: stamped[:1]}, "1 text template", true, ""},
 		{PayloadSpec{Templates: bare}, "2 binary templates without a stamp: matched by order", false, ""},
 		{PayloadSpec{Min: 1, Templates: bare}, "2 binary templates without a stamp: matched by order", false, ""},
 		{PayloadSpec{Min: 23}, "23 bytes, binary", true, "want 24 or more"},
