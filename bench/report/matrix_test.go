@@ -36,6 +36,9 @@ func run(scenario string, factor float64) report.File {
 		r.Parts = []bench.Part{room}
 	case "echo", "tls-echo", "deflate-echo":
 		r.Server.PerEchoUS = of(4)
+		if scenario == "deflate-echo" {
+			r.Compression = &bench.Compression{Agreed: 1000, In: bench.DeflatedUse{Messages: 100, Compressed: 100, Wire: int64(40_000 * factor), Payload: 100_000}}
+		}
 		r.Parts = []bench.Part{{Name: "echo", Role: "echo", Messages: messages("closed loop, 1 in flight for each connection")}}
 	case "churn", "tls-churn":
 		r.Server.PerHandshakeUS = of(30)
@@ -194,6 +197,9 @@ func TestMatrixSecure(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(matrixOf(t, report.MatrixJSON, roost, hub, half)), &doc); err != nil {
 		t.Fatal(err)
+	}
+	if c := cells(t, roost, hub)("roost", "deflate-echo", "wire_share"); math.Abs(c["median"].(float64)-40) > 1e-9 {
+		t.Errorf("size on the wire %v %%, want 40", c["median"])
 	}
 	for i, f := range doc.Figures {
 		if f.Title != "times json-broadcast" {

@@ -49,6 +49,7 @@ func matrixColumns() []matrixColumn {
 		{"deflate-broadcast", "server CPU per delivery", "us", metricOf("", "cpu_per_delivery"), 1, ""},
 		{"deflate-broadcast", "times json-broadcast", "x", metricOf("", "cpu_per_delivery"), 1, "json-broadcast"},
 		{"deflate-echo", "server CPU per echo", "us", metricOf("", "cpu_per_echo"), 1, ""},
+		{"deflate-echo", "size on the wire", "% of plain", metricOf("", "wire_share"), 0.01, ""},
 	}
 }
 
