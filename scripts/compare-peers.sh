@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Compares roost with the servers in bench/peers: some scenarios, every server in
+# Compares roost with the servers in bench/peers: several scenarios, every server in
 # turn, round after round, each run with a server that was just started. Prints a
 # table of medians and keeps it with all recordings in results/peers-TIME.
 #
 #   scripts/compare-peers.sh [--secure] [--quick] [--rounds N] [SERVER...]
 #
-# Servers: floor roost gorilla coder gws nbio easygo (default: all); with --secure,
-# which compares TLS and compression: roost gorilla coder gws nbio. The first is
-# what the others are measured by. Five rounds take about an hour; --quick makes
-# three short ones in less than ten, good for a look but not for a claim.
+# Servers: floor roost gorilla coder gws nbio easygo (default: all). The first is
+# what the others are measured by. With --secure: TLS and compression, and roost
+# gorilla coder gws nbio. Five rounds take an hour and more; --quick makes three
+# short ones in less than twenty minutes, good for a look but not for a claim.
 # Sizes: MEMBERS of idle and broadcast, CLIENTS of the others, SECONDS_EACH.
 set -euo pipefail
 cd "$(dirname "$0")/.."

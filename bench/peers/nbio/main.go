@@ -18,7 +18,8 @@
 // Handshakes run in the epoll loops. A connection also costs a tls.Conn, its
 // ciphers, and a buffer with what it read last. The version is newer than the
 // one nbio asks for, where a connection may free that buffer while it is read, and
-// has the key exchange that Go's has: X25519MLKEM768.
+// has the key exchange that Go's has: X25519MLKEM768. It does not notice that the
+// processor has AES, so ChaCha20-Poly1305 is what it agrees to.
 //
 // With -compress every message is deflated, with level 1 and without context
 // takeover, which is all the library has, so a connection keeps no window: writers
