@@ -10,7 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -48,7 +49,7 @@ func secure(t *testing.T, bin string) {
 				s.stop(t)
 			})
 			t.Run("both", func(t *testing.T) {
-				s := start(t, path, append(flags, "-compress")...)
+				s := start(t, path, slices.Concat(flags, []string{"-compress"})...)
 				s.tls = &tls.Config{ServerName: "127.0.0.1", RootCAs: roots}
 				t.Run("echo", s.deflatedEcho)
 				t.Run("broadcast", s.deflatedBroadcast)
@@ -62,8 +63,12 @@ func secure(t *testing.T, bin string) {
 // of a server and what its clients trust.
 func certificate(t *testing.T) (flags []string, roots *x509.CertPool) {
 	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal("go env GOROOT:", err)
+	}
 	dir := t.TempDir()
-	generate := exec.Command("go", "run", filepath.Join(runtime.GOROOT(), "src/crypto/tls/generate_cert.go"), "--host", "127.0.0.1", "--ecdsa-curve", "P256", "--ca")
+	generate := exec.Command("go", "run", filepath.Join(strings.TrimSpace(string(root)), "src/crypto/tls/generate_cert.go"), "--host", "127.0.0.1", "--ecdsa-curve", "P256", "--ca")
 	generate.Dir = dir
 	if out, err := generate.CombinedOutput(); err != nil {
 		t.Fatalf("generate_cert.go: %v\n%s", err, out)
