@@ -52,7 +52,7 @@ func BenchmarkAccept(b *testing.B) {
 	key, dst := []byte("dGhlIHNhbXBsZSBub25jZQ=="), make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := accept(dst[:0], key, "", 0); err != nil {
+		if _, err := accept(dst[:0], key, "", deflateTerms{}); err != nil {
 			b.Fatal(err)
 		}
 	}

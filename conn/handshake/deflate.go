@@ -17,11 +17,17 @@ const (
 	windowDigits = 2
 )
 
+// deflateTerms are what is agreed to besides what always is. The zero value is no compression.
+type deflateTerms struct {
+	window int  // bits of the server's window
+	bound  bool // the client has bound it, and must be told (RFC 7692 section 7.1.2.1)
+}
+
 // deflateOffer is one offer of permessage-deflate, as far as it has been read.
 type deflateOffer struct {
-	good   bool // it can be met so far
-	window int  // bits of the server's window
-	seen   [4]bool
+	good  bool // it can be met so far
+	terms deflateTerms
+	seen  [4]bool
 }
 
 // take reads a parameter that is in the grammar. One that is unknown, comes twice or has a
@@ -40,8 +46,9 @@ func (d *deflateOffer) take(param []byte) {
 		i, d.good = 1, !assigned
 	case "server_max_window_bits": // section 7.1.2.1
 		i = 2
-		d.window, d.good = windowBits(value)
-		d.good = d.good && d.window >= leastOfOurs
+		d.terms.window, d.good = windowBits(value)
+		d.terms.bound = true
+		d.good = d.good && d.terms.window >= leastOfOurs
 	case "client_max_window_bits": // section 7.1.2.2; any window of the client's will do
 		i = 3
 		if assigned {
@@ -83,11 +90,11 @@ func unquote(b []byte) []byte {
 
 // deflateAnswer is the answer to an offer (RFC 7692 section 7.1): neither side keeps a
 // window between messages, so that a connection at rest costs nothing. The window is
-// mentioned only if the client asked for less than the whole.
-func deflateAnswer(window int) string {
+// mentioned only if the client has bound it.
+func deflateAnswer(t deflateTerms) string {
 	const answer = deflateToken + "; server_no_context_takeover; client_no_context_takeover"
-	if window == maxWindow {
+	if !t.bound {
 		return answer
 	}
-	return answer + "; server_max_window_bits=" + strconv.Itoa(window)
+	return answer + "; server_max_window_bits=" + strconv.Itoa(t.window)
 }

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -28,6 +29,8 @@ func TestDeflateOffers(t *testing.T) {
 		{"x-webkit-deflate-frame, permessage-deflate; server_max_window_bits=10, permessage-deflate", 10},
 		{"permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=11", 11},
 		{"permessage-deflate; unknown, permessage-deflate", 15},
+		{"permessage-deflate; server_max_window_bits=8, permessage-deflate", 15},
+		{"permessage-deflate; server_max_window_bits=15; client_max_window_bits, permessage-deflate; server_max_window_bits=9", 15},
 		{"permessage-deflate; unknown\r\nSec-WebSocket-Extensions: a;b=c, permessage-deflate; server_max_window_bits=13", 13},
 
 		{"deflate", 0},
@@ -62,8 +65,9 @@ func TestDeflateOffers(t *testing.T) {
 			want, wantAnswer := 0, ""
 			if compress && tt.window > 0 {
 				want, wantAnswer = tt.window, answer
-				if tt.window < 15 {
-					wantAnswer += "; server_max_window_bits=" + map[int]string{9: "9", 10: "10", 11: "11", 12: "12", 13: "13", 14: "14"}[tt.window]
+				// Section 7.1.2.1: a bound is accepted by repeating it.
+				if tt.window < 15 || strings.Contains(tt.offer, "server_max_window_bits=15") {
+					wantAnswer += fmt.Sprintf("; server_max_window_bits=%d", tt.window)
 				}
 			}
 			r := p.Negotiate(nil, []byte(head))

@@ -5,10 +5,10 @@ import "bytes"
 const extensionsHeader = "Sec-WebSocket-Extensions"
 
 // negotiate judges what a client offers by RFC 6455 section 9.1, and reports whether it
-// conforms to the grammar; else the handshake must fail. With compress, window is the
-// server's in bits by the first offer of permessage-deflate that can be met (RFC 7692
-// section 5.1), else 0. The lines are one list, of one element at least.
-func negotiate(r *Request, compress bool) (window int, ok bool) {
+// conforms to the grammar; else the handshake must fail. With compress, agreed is the first
+// offer of permessage-deflate that can be met (RFC 7692 section 5.1). The lines are one
+// list, of one element at least.
+func negotiate(r *Request, compress bool) (agreed deflateTerms, ok bool) {
 	offers := 0
 	for name, value := range r.Headers() {
 		if !foldEqual(name, extensionsHeader) {
@@ -19,23 +19,23 @@ func negotiate(r *Request, compress bool) (window int, ok bool) {
 		for offer := range list(value) {
 			token, params, more := bytes.Cut(offer, semicolon)
 			if token = trim(token); len(token) == 0 || !all(token, tokenByte) {
-				return 0, false
+				return deflateTerms{}, false
 			}
-			d := deflateOffer{good: string(token) == deflateToken, window: maxWindow}
+			d := deflateOffer{good: string(token) == deflateToken, terms: deflateTerms{window: maxWindow}}
 			for more {
 				var param []byte
 				if param, params, more = bytes.Cut(params, semicolon); !validParam(param) {
-					return 0, false
+					return deflateTerms{}, false
 				}
 				d.take(param)
 			}
-			if compress && d.good && window == 0 {
-				window = d.window
+			if compress && d.good && agreed.window == 0 {
+				agreed = d.terms
 			}
 			offers++
 		}
 	}
-	return window, offers > 0
+	return agreed, offers > 0
 }
 
 // validParam reports whether b is token [ "=" (token | quoted-string) ].

@@ -77,7 +77,7 @@ type head struct {
 	upgrade   bool // some Connection header lists upgrade
 	body      bool // Content-Length or Transfer-Encoding is present
 
-	window int // see Result.Window; set by Policy.check
+	deflate deflateTerms // set by Policy.check
 }
 
 // scan reads b, one whole head as HeadEnd delimits it, and returns why it is

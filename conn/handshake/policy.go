@@ -128,7 +128,7 @@ func (p *Policy) check(h *head) *refusal {
 	}
 	if h.extensions > 0 { // item 9 and section 9.1
 		var ok bool
-		if h.window, ok = negotiate(&h.req, p.Compress); !ok {
+		if h.deflate, ok = negotiate(&h.req, p.Compress); !ok {
 			return &badExtensions
 		}
 	}

@@ -132,7 +132,7 @@ func (p *Policy) NegotiateFrom(dst, b []byte, from int) Result {
 			name = p.Subprotocols[index]
 		}
 	}
-	response, err := accept(dst, h.key, name, h.window)
+	response, err := accept(dst, h.key, name, h.deflate)
 	if err != nil {
 		return p.refuse(dst, n, &h.req, &notComputed)
 	}
@@ -142,7 +142,7 @@ func (p *Policy) NegotiateFrom(dst, b []byte, from int) Result {
 		Response:    response,
 		Status:      101,
 		Subprotocol: index,
-		Window:      h.window,
+		Window:      h.deflate.window,
 		Request:     h.req,
 	}
 }
@@ -168,8 +168,8 @@ func (p *Policy) refuse(dst []byte, n int, r *Request, fault *refusal) Result {
 }
 
 // accept appends the 101 response for a valid key (RFC 6455 section 4.2.2) to
-// dst. subprotocol is "" for none, window 0 for no compression.
-func accept(dst, key []byte, subprotocol string, window int) ([]byte, error) {
+// dst. subprotocol is "" for none, deflate zero for no compression.
+func accept(dst, key []byte, subprotocol string, deflate deflateTerms) ([]byte, error) {
 	x := exchanges.Get().(*exchange)
 	x.request = append(x.request[:len(canonicalHead)], key...)
 	if subprotocol != "" {
@@ -177,7 +177,7 @@ func accept(dst, key []byte, subprotocol string, window int) ([]byte, error) {
 		x.request = append(x.request, subprotocol...)
 	}
 	x.request = append(x.request, "\r\n\r\n"...)
-	x.unread, x.response, x.subprotocol, x.window = x.request, dst, subprotocol, window
+	x.unread, x.response, x.subprotocol, x.deflate = x.request, dst, subprotocol, deflate
 
 	_, err := x.upgrader.Upgrade(x)
 
@@ -200,7 +200,7 @@ const canonicalHead = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r
 type exchange struct {
 	upgrader    ws.Upgrader
 	subprotocol string
-	window      int    // of permessage-deflate, 0 without
+	deflate     deflateTerms
 	request     []byte // canonicalHead and what follows; reused
 	unread      []byte // what the Upgrader has not read of request
 	response    []byte // the caller's dst, growing
@@ -220,10 +220,10 @@ var exchanges = sync.Pool{New: func() any {
 
 // extensions is the header line that says what has been agreed, if anything.
 func (x *exchange) extensions() (ws.HandshakeHeader, error) {
-	if x.window == 0 {
+	if x.deflate.window == 0 {
 		return nil, nil
 	}
-	return ws.HandshakeHeaderString(extensionsHeader + ": " + deflateAnswer(x.window) + "\r\n"), nil
+	return ws.HandshakeHeaderString(extensionsHeader + ": " + deflateAnswer(x.deflate) + "\r\n"), nil
 }
 
 // Read gives the Upgrader the canonical request.

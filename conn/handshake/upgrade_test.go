@@ -360,10 +360,10 @@ func sameResult(t *testing.T, got, want Result) {
 // TestAcceptReportsUpgrader gives the Upgrader what only a bug in the scan
 // could give it.
 func TestAcceptReportsUpgrader(t *testing.T) {
-	if dst, err := accept([]byte("x"), []byte("short"), "", 0); err == nil || string(dst) != "x" {
+	if dst, err := accept([]byte("x"), []byte("short"), "", deflateTerms{}); err == nil || string(dst) != "x" {
 		t.Errorf("got %q, %v", dst, err)
 	}
-	if dst, err := accept(nil, []byte("dGhlIHNhbXBsZSBub25jZQ=="), strings.Repeat("p", 5000), 0); err != nil || len(dst) < 5000 {
+	if dst, err := accept(nil, []byte("dGhlIHNhbXBsZSBub25jZQ=="), strings.Repeat("p", 5000), deflateTerms{}); err != nil || len(dst) < 5000 {
 		t.Errorf("long subprotocol: %d bytes, %v", len(dst), err)
 	}
 }
