@@ -99,18 +99,20 @@ func TestDeflate(t *testing.T) {
 
 // What repeats beyond the window must not be referred to, and what repeats inside is.
 func TestWindow(t *testing.T) {
-	z := newCompressor(t, 1, 0)
-	for window := LeastWindow; window <= MaxWindow; window++ {
-		far := strings.Repeat(noise(1<<window+1), 4)
-		near := strings.Repeat(noise(1<<window/4), 16)
-		if d := z.Deflate(Binary, []byte(far), window); d != nil {
-			t.Errorf("window %d: %d bytes that repeat beyond it become %d", window, len(far), len(d.Bytes()))
+	for level := 1; level <= 9; level++ {
+		z := newCompressor(t, level, 0)
+		for window := LeastWindow; window <= MaxWindow; window++ {
+			far := strings.Repeat(noise(1<<window+1), 4)
+			near := strings.Repeat(noise(1<<window/4), 16)
+			if d := z.Deflate(Binary, []byte(far), window); d != nil {
+				t.Errorf("level %d, window %d: %d bytes that repeat beyond it become %d", level, window, len(far), len(d.Bytes()))
+			}
+			d := z.Deflate(Binary, []byte(near), window)
+			if d == nil || len(d.Bytes()) > len(near)/2 {
+				t.Fatalf("level %d, window %d: %d bytes that repeat inside stay so many", level, window, len(near))
+			}
+			d.Release()
 		}
-		d := z.Deflate(Binary, []byte(near), window)
-		if d == nil || len(d.Bytes()) > len(near)/2 {
-			t.Fatalf("window %d: %d bytes that repeat inside stay so many", window, len(near))
-		}
-		d.Release()
 	}
 }
 

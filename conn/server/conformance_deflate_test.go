@@ -5,6 +5,7 @@ package server_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ var (
 	compressed = conntest.Compressed
 )
 
-// conformDeflate is conform where compression is agreed to.
+// conformDeflate is conform where compression is agreed to, with TLS and without.
 func conformDeflate(t *testing.T, config server.Config, cases []exchange) {
 	t.Helper()
 	config.Compress = true
@@ -29,6 +30,7 @@ func conformDeflate(t *testing.T, config server.Config, cases []exchange) {
 		cases[i].deflate = true
 	}
 	conform(t, config, cases)
+	conformTLS(t, config, cases)
 }
 
 // TestRFC7692Messages has messages of every length and kind, compressed and plain, cut into
@@ -183,5 +185,73 @@ func TestCompressInWindows(t *testing.T) {
 	// 20 kB fit into windows of 15 bits, and each smaller one has a form of its own.
 	if got := srv.Stats().CompressedOut.Messages; got != 7 {
 		t.Errorf("compressed %d times, want once for each of 7 windows", got)
+	}
+}
+
+// Whatever a client offers and agrees to, messages of every length come back, in however
+// many fragments they were sent.
+func TestRFC7692Offers(t *testing.T) {
+	const longest = 128 << 10
+	_, addr := start(t, server.Config{Handler: server.Echo(), Compress: true})
+	text := strings.Repeat("{\"name\":\"größe\",\"of\":[1,22,333]},", longest/32)[:longest]
+	noise := make([]byte, longest)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(noise) // it never fails
+	type sent struct {
+		payload  string
+		deflated string
+		op       ws.OpCode
+	}
+	var messages []sent
+	for _, n := range []int{0, 1, 16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, longest} {
+		for level := range 10 {
+			payload := strings.ToValidUTF8(text[:n], "")
+			messages = append(messages, sent{payload, deflatedAt(level, payload), ws.OpText})
+		}
+		messages = append(messages, sent{string(noise[:n]), deflatedAt(1, string(noise[:n])), ws.OpBinary})
+	}
+	for _, params := range []string{
+		"", "; client_max_window_bits", "; client_max_window_bits=8", "; client_max_window_bits=15",
+		"; client_no_context_takeover", "; server_no_context_takeover", "; client_no_context_takeover; server_no_context_takeover; client_max_window_bits",
+		"; server_max_window_bits=9", "; server_max_window_bits=15; client_max_window_bits=9", "; server_no_context_takeover; server_max_window_bits=12",
+		"; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10, permessage-deflate",
+	} {
+		t.Run(params, func(t *testing.T) {
+			c := conntest.Connect(t, addr)
+			c.Raw([]byte(conntest.Request(addr, "/ws", "Sec-WebSocket-Extensions: permessage-deflate"+params)))
+			c.AcceptedDeflate()
+			for i, m := range messages {
+				c.Raw(inFragments(m.op, m.deflated, []int{longest, 256, 1024, 4096, 32768}[i%5]))
+				c.Expect(m.op, m.payload)
+			}
+		})
+	}
+}
+
+// inFragments is a compressed message in frames of n bytes.
+func inFragments(op ws.OpCode, payload string, n int) []byte {
+	if len(payload) <= n {
+		return compressed(true, op, payload)
+	}
+	all := compressed(false, op, payload[:n])
+	for payload = payload[n:]; len(payload) > n; payload = payload[n:] {
+		all = append(all, partial(cont, payload[:n])...)
+	}
+	return append(all, final2(payload)...)
+}
+
+// The longest messages that cmd/roost takes with --handler echo, one that compresses a
+// thousand times and one that does not at all.
+func TestRFC7692Longest(t *testing.T) {
+	const most = 16 << 20
+	_, addr := start(t, server.Config{Handler: server.Echo(), Compress: true, MaxMessage: most, WriteQueueBytes: -1})
+	noise := make([]byte, most)
+	_, _ = rand.NewChaCha8([32]byte{8}).Read(noise) // it never fails
+	c := conntest.DialDeflate(t, addr, "/ws")
+	for i, payload := range []string{strings.Repeat("0", most), string(noise)} {
+		c.Raw(inFragments(ws.OpBinary, deflatedAt(1, payload), 1<<20))
+		c.Expect(ws.OpBinary, payload)
+		if c.Deflated != 1 {
+			t.Errorf("after message %d, %d have come compressed", i, c.Deflated)
+		}
 	}
 }

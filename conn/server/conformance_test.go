@@ -50,42 +50,71 @@ func conform(t *testing.T, config server.Config, cases []exchange) {
 	config.Handler = server.Echo()
 	config.PingInterval = -1
 	srv, addr := start(t, config)
+	connect := func(t *testing.T) *conntest.Client { return conntest.Connect(t, addr) }
 	for _, e := range cases {
 		t.Run(e.name, func(t *testing.T) {
-			t.Run("with the head", func(t *testing.T) { e.play(t, srv, addr, nil, e.in) })
-			t.Run("header, payload", func(t *testing.T) { e.play(t, srv, addr, boundaries(e.in), nil) })
-			t.Run("byte by byte", func(t *testing.T) { e.play(t, srv, addr, inBytes(e.in), nil) })
+			t.Run("with the head", func(t *testing.T) { e.play(t, srv, connect, nil, e.in) })
+			t.Run("header, payload", func(t *testing.T) { e.play(t, srv, connect, boundaries(e.in), nil) })
+			t.Run("byte by byte", func(t *testing.T) { e.play(t, srv, connect, inBytes(e.in), nil) })
 			if e.code != 0 {
 				// Of what follows the end nothing may be answered.
 				behind := slices.Concat(e.in, conntest.Frame(true, ws.OpText, "no echo"),
 					conntest.Frame(true, ws.OpPing, "no pong"), conntest.CloseFrame(1000, ""))
-				t.Run("with more behind", func(t *testing.T) { e.play(t, srv, addr, [][]byte{behind}, nil) })
+				t.Run("with more behind", func(t *testing.T) { e.play(t, srv, connect, [][]byte{behind}, nil) })
 			}
 		})
 	}
 }
 
-// play opens a connection with first right behind the request, then sends the
-// pieces, each when the server has read the one before.
-func (e exchange) play(t *testing.T, srv *server.Server, addr string, pieces [][]byte, first []byte) {
+// conformTLS is conform over TLS: everything in one record, a record for each byte, and
+// records that leave in pieces.
+func conformTLS(t *testing.T, config server.Config, cases []exchange) {
+	t.Helper()
+	config.Handler = server.Echo()
+	config.PingInterval = -1
+	srv, addr, _, ca := startTLS(t, config)
+	connect := func(piece int) func(*testing.T) *conntest.Client {
+		return func(t *testing.T) *conntest.Client {
+			c := conntest.Connect(t, addr)
+			c.Dribble(piece)
+			if _, err := c.Secure(ca.Trust("localhost")); err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+	}
+	const whole = 1 << 20
+	for _, e := range cases {
+		t.Run(e.name+" over TLS", func(t *testing.T) {
+			t.Run("one record", func(t *testing.T) { e.play(t, srv, connect(whole), [][]byte{e.in}, nil) })
+			t.Run("byte by byte", func(t *testing.T) { e.play(t, srv, connect(whole), inBytes(e.in), nil) })
+			t.Run("records in pieces", func(t *testing.T) { e.play(t, srv, connect(1+len(e.in)/1000), [][]byte{e.in}, nil) })
+		})
+	}
+}
+
+// play opens a WebSocket over connect, with first right behind the request, then sends
+// the pieces, each when the server has read the one before.
+func (e exchange) play(t *testing.T, srv *server.Server, connect func(*testing.T) *conntest.Client, pieces [][]byte, first []byte) {
 	t.Helper()
 	spin(t, "the connection before is gone", func() bool {
 		st := srv.Stats()
 		return st.Handshaking+st.Open+st.Closing == 0
 	})
-	head := slices.Concat([]byte(conntest.Request(addr, "/ws")), first)
+	head := slices.Concat([]byte(conntest.Request("localhost", "/ws")), first)
 	if e.deflate {
-		head = slices.Concat([]byte(conntest.Request(addr, "/ws", conntest.Offer)), first)
+		head = slices.Concat([]byte(conntest.Request("localhost", "/ws", conntest.Offer)), first)
 	}
-	read := srv.Stats().BytesIn + uint64(len(head))
-	c := conntest.Connect(t, addr)
+	c := connect(t)
 	defer func() { _ = c.Close() }()
+	opened := srv.Stats().BytesIn
 	c.Raw(head)
 	if e.deflate {
 		c.AcceptedDeflate()
 	} else {
 		c.Accepted()
 	}
+	read := opened + uint64(len(head))
 	for i, piece := range pieces {
 		c.Raw(piece)
 		read += uint64(len(piece))
