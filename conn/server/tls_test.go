@@ -185,7 +185,7 @@ func TestClientCertificates(t *testing.T) {
 
 func TestPlainRequestOnTLSPort(t *testing.T) {
 	srv, addr, _, _ := startTLS(t, server.Config{Handler: server.Echo()})
-	for _, piece := range []int{1000, 1} {
+	for _, piece := range []int{1000, 7, 1} {
 		c := conntest.Connect(t, addr)
 		c.Dribble(piece)
 		_, _ = c.Write([]byte(conntest.Request(addr, "/ws"))) // a part may come after the answer
@@ -196,7 +196,7 @@ func TestPlainRequestOnTLSPort(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	eventually(t, "both are counted", func() bool { return srv.Stats().Ended[conn.ReasonTLSPlaintext] == 2 })
+	eventually(t, "all are counted", func() bool { return srv.Stats().Ended[conn.ReasonTLSPlaintext] == 3 })
 }
 
 // TestHTTPOverTLS has requests of both kinds on one connection, as proxies send them: the

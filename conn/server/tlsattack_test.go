@@ -43,31 +43,43 @@ func send(t *testing.T, to net.Conn, b []byte) {
 // Faults in records end the connection with an alert and its own reason, and nothing of
 // what follows is taken.
 func TestBrokenRecords(t *testing.T) {
+	const both = 0
 	for _, c := range []struct {
 		name, alert string
+		version     uint16
 		records     func(r *conntest.Records) []byte
 	}{
-		{"bad tag", "bad record MAC", func(r *conntest.Records) []byte {
+		{"bad tag", "bad record MAC", both, func(r *conntest.Records) []byte {
 			b := r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpText, "forged"))
 			b[len(b)-1] ^= 1
 			return b
 		}},
-		{"oversized", "record overflow", func(*conntest.Records) []byte { return []byte{conntest.RecordData, 3, 3, 0x50, 0, 0} }},
-		{"oversized inside", "record overflow", func(r *conntest.Records) []byte {
+		{"oversized", "record overflow", both, func(*conntest.Records) []byte { return []byte{conntest.RecordData, 3, 3, 0x50, 0, 0} }},
+		{"oversized inside", "record overflow", both, func(r *conntest.Records) []byte {
 			return r.Seal(conntest.RecordData, make([]byte, 16<<10+1))
 		}},
-		{"wrong version", "protocol version", func(*conntest.Records) []byte { return []byte{conntest.RecordData, 2, 0, 0, 1, 0} }},
-		{"renegotiation", "unexpected message", func(r *conntest.Records) []byte {
+		{"wrong version", "protocol version", both, func(*conntest.Records) []byte { return []byte{conntest.RecordData, 2, 0, 0, 1, 0} }},
+		{"renegotiation", "unexpected message", both, func(r *conntest.Records) []byte {
 			return r.Seal(conntest.RecordHandshake, clientHello(t, &tls.Config{ServerName: "localhost"})[5:])
 		}},
-		{"too many key updates", "unexpected message", func(r *conntest.Records) []byte {
+		{"too many key updates", "unexpected message", tls.VersionTLS13, func(r *conntest.Records) []byte {
 			var all []byte
 			for range 20 {
 				all = append(all, r.Update(false)...)
 			}
 			return all
 		}},
-		{"too many empty records", "unexpected message", func(r *conntest.Records) []byte {
+		{"too many warnings", "unexpected message", tls.VersionTLS12, func(r *conntest.Records) []byte {
+			var all []byte
+			for range 20 {
+				all = append(all, r.Seal(conntest.RecordAlert, []byte{1, 90})...)
+			}
+			return all
+		}},
+		{"too many changes of cipher", "unexpected message", tls.VersionTLS13, func(*conntest.Records) []byte {
+			return bytes.Repeat([]byte{20, 3, 3, 0, 1, 1}, 20)
+		}},
+		{"too many empty records", "unexpected message", both, func(r *conntest.Records) []byte {
 			var all []byte
 			for range 20 {
 				all = append(all, r.Seal(conntest.RecordData, nil)...)
@@ -75,25 +87,27 @@ func TestBrokenRecords(t *testing.T) {
 			return all
 		}},
 	} {
-		for _, dribble := range []int{0, 1} {
-			if c.name == "oversized inside" && dribble == 1 {
-				dribble = 500
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			if c.version != both && c.version != version {
+				continue
 			}
-			t.Run(fmt.Sprintf("%s in pieces of %d", c.name, dribble), func(t *testing.T) {
-				srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
-				client := conntest.Connect(t, addr)
-				if dribble > 0 {
-					client.Dribble(dribble)
-				}
-				client, network, r := byHand(t, client, ca.Trust("localhost"))
-				_, _ = network.Write(c.records(r)) // the server may close before the last byte
-				_, _, err := client.Next()
-				if err == nil || !strings.Contains(err.Error(), c.alert) {
-					t.Errorf("the client sees %v, want the alert %q", err, c.alert)
-				}
-				_ = network.Close()
-				eventually(t, "the reason is counted", func() bool { return srv.Stats().Ended[conn.ReasonTLSProtocol] == 1 })
-			})
+			for _, piece := range []int{1 << 20, 7, 1} {
+				t.Run(fmt.Sprintf("%s, %s in pieces of %d", c.name, tls.VersionName(version), piece), func(t *testing.T) {
+					srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
+					client := conntest.Connect(t, addr)
+					client.Dribble(piece)
+					config := ca.Trust("localhost")
+					config.MaxVersion = version
+					client, network, r := byHand(t, client, config)
+					_, _ = network.Write(c.records(r)) // the server may close before the last byte
+					_, _, err := client.Next()
+					if err == nil || !strings.Contains(err.Error(), c.alert) {
+						t.Errorf("the client sees %v, want the alert %q", err, c.alert)
+					}
+					_ = network.Close()
+					eventually(t, "the reason is counted", func() bool { return srv.Stats().Ended[conn.ReasonTLSProtocol] == 1 })
+				})
+			}
 		}
 	}
 }
@@ -251,5 +265,119 @@ func TestHandshakePlaces(t *testing.T) {
 	c.ExpectText("at last")
 	if n := srv.Stats().Ended[conn.ReasonHandshakeFlood]; n < 1 || n > 2 {
 		t.Errorf("%d were dropped for others, want one or two", n)
+	}
+}
+
+// A byte now and then helps nobody: neither a handshake nor a request gets more time for it,
+// and half a record is no sign of life.
+func TestDripsOverTLS(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		reason conn.Reason
+		bytes  func(c *conntest.Client, config *tls.Config) []byte
+	}{
+		{"handshake", conn.ReasonHandshakeTimeout, func(_ *conntest.Client, config *tls.Config) []byte { return clientHello(t, config) }},
+		{"request", conn.ReasonHandshakeTimeout, func(c *conntest.Client, config *tls.Config) (all []byte) {
+			r := c.SecureByHand(config)
+			for _, b := range []byte(conntest.Request("localhost", "/ws")) {
+				all = append(all, r.Seal(conntest.RecordData, []byte{b})...)
+			}
+			return all
+		}},
+		{"record", conn.ReasonPongTimeout, func(c *conntest.Client, config *tls.Config) []byte {
+			_, _, r := byHand(t, c, config)
+			return r.Seal(conntest.RecordData, make([]byte, 16<<10))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(),
+				HandshakeTimeout: 300 * time.Millisecond, PingInterval: 100 * time.Millisecond})
+			client := conntest.Connect(t, addr)
+			network := client.Conn
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for _, b := range c.bytes(client, ca.Trust("localhost")) {
+				<-tick.C
+				_, _ = network.Write([]byte{b}) // it fails behind the end
+				if srv.Stats().Ended[c.reason] == 1 {
+					return
+				}
+			}
+			t.Error("every byte was waited for")
+		})
+	}
+}
+
+// A ClientHello may come in as many records as it likes, each in pieces.
+func TestHelloInManyRecords(t *testing.T) {
+	_, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
+	for _, size := range []int{1, 5, 100} {
+		for _, piece := range []int{1 << 20, 3, 1} {
+			c := conntest.Connect(t, addr)
+			c.Dribble(piece)
+			c.Conn = &shredder{Conn: c.Conn, size: size}
+			if _, err := c.Secure(ca.Trust("localhost")); err != nil {
+				t.Fatalf("records of %d in pieces of %d: %v", size, piece, err)
+			}
+			c.Raw([]byte(conntest.Request(addr, "/ws")))
+			c.Accepted()
+		}
+	}
+}
+
+// shredder has the first record leave in records of size bytes.
+type shredder struct {
+	net.Conn
+	size int
+	done bool
+}
+
+func (s *shredder) Write(p []byte) (int, error) {
+	if s.done {
+		return s.Conn.Write(p)
+	}
+	s.done = true
+	_, err := s.Conn.Write(records(p[5:], s.size))
+	return len(p), err
+}
+
+// records has a message of the handshake, before anything is encrypted, in records of size bytes.
+func records(message []byte, size int) (all []byte) {
+	for len(message) > 0 {
+		n := min(size, len(message))
+		all = append(all, conntest.RecordHandshake, 3, 1, byte(n>>8), byte(n))
+		all, message = append(all, message[:n]...), message[n:]
+	}
+	return all
+}
+
+// What no handshake begins with is answered with an alert, and not waited for to its end.
+func TestBrokenHello(t *testing.T) {
+	const fatal = 2
+	for _, c := range []struct {
+		name  string
+		in    []byte
+		alert byte // RFC 8446 section 6
+	}{
+		{"oversized record", append([]byte{conntest.RecordHandshake, 3, 1, 0x48, 1}, make([]byte, 4<<10)...), 22},
+		{"oversized message", records(append([]byte{1, 2, 0, 0}, make([]byte, 40<<10)...), 16<<10), 80},
+		{"another message first", records([]byte{20, 0, 0, 4, 0, 0, 0, 0}, 100), 10},
+		{"nonsense", records([]byte{1, 0, 0, 4, 9, 9, 9, 9}, 100), 50},
+	} {
+		for _, piece := range []int{1 << 20, 7, 1} {
+			t.Run(fmt.Sprintf("%s in pieces of %d", c.name, piece), func(t *testing.T) {
+				srv, addr, _, _ := startTLS(t, server.Config{Handler: server.Echo()})
+				client := conntest.Connect(t, addr)
+				client.Dribble(piece)
+				_, _ = client.Write(c.in) // the server may close before the last byte
+				_ = client.SetDeadline(time.Now().Add(conntest.Patience))
+				got, err := io.ReadAll(client.Conn)
+				if len(got) != 7 || got[0] != conntest.RecordAlert || got[5] != fatal || got[6] != c.alert {
+					t.Errorf("answered with % x, %v; want the alert %d", got, err, c.alert)
+				}
+				_ = client.Close()
+				eventually(t, "the reason is counted", func() bool { return srv.Stats().Ended[conn.ReasonTLSHandshake] == 1 })
+			})
+		}
 	}
 }
