@@ -56,11 +56,19 @@ func (c *Conn) ReadKept() (n int, ending bool) {
 	return c.kept.bytes(), c.State() > StateOpen
 }
 
-// HandshakeAge is the time since the accept, as exact as Group.Tick is frequent. It
-// reports false when the connection is not waiting for its request.
+// HandshakeAge is for how long the peer's request has been awaited since the accept, as exact
+// as Group.Tick is frequent. What a peer has waited in a handshake of TLS does not count: it is 0
+// while one waits for its turn. It reports false when the connection is not waiting for its request.
 func (c *Conn) HandshakeAge() (time.Duration, bool) {
 	accepted := c.since.Load() // before the state, which it depends on
-	return elapsed(c.group.now.Load(), accepted), c.State() == StateHandshaking
+	age := elapsed(c.group.now.Load(), accepted)
+	if c.State() != StateHandshaking {
+		return age, false
+	}
+	if t := c.tls(); t != nil && t.phase.Load() != hello {
+		age = t.Idle(time.Now())
+	}
+	return age, true
 }
 
 // unread reports that a connection is closed for r because its peer does not read, or

@@ -25,7 +25,9 @@ type TLS struct {
 	phase   atomic.Uint32 // a phase; written under mu of conn, or by the worker in phase hello
 	wake    secure.Bell   // guarded by mu of conn; nil unless somebody is in Handshake
 	counted int           // guarded by mu of conn; this session's part in Stats.WriteQueued
-	idle    atomic.Int64  // since when Handshake has waited for the peer, in Unix milliseconds; 0 when it does not
+	// idle is since when the peer has been awaited, in Unix milliseconds, as if all of it had been
+	// one wait. While the peer waits for us it is minus the length of that. Unused in phase hello.
+	idle atomic.Int64
 }
 
 // phase is how far TLS is.
@@ -56,6 +58,7 @@ var notTLS = NewRefusal(http.StatusBadRequest, ReasonTLSPlaintext, "this port sp
 func (c *Conn) StartTLS(p *poller.Poller, fd int, received []byte, session *secure.Session) error {
 	t := &TLS{conn: c, session: session}
 	if session != nil {
+		t.idle.Store(time.Now().UnixMilli())
 		t.phase.Store(sealed)
 		c.group.Stats.TLSOpen.Add(1)
 	}
@@ -141,6 +144,7 @@ func (t *TLS) hello(s *Scratch, in *inbound, b []byte) {
 		return
 	}
 	t.session = c.group.Secure(append([]byte(nil), b...))
+	t.idle.Store(-elapsed(c.group.now.Load(), c.since.Load()).Milliseconds())
 	*in = inbound{counted: in.counted}
 	c.keep(s, in, nil)
 	c.mu.Lock()
@@ -179,6 +183,7 @@ func (t *TLS) Handshake(pause func(wait func())) {
 		t.endLocked()
 	case err == nil:
 		t.phase.Store(sealed)
+		t.idle.Add(time.Now().UnixMilli())
 		st.TLSOpen.Add(1)
 		st.TLSHandshakes.Add(1)
 		if t.session.State().DidResume {
@@ -213,9 +218,10 @@ func (t *TLS) endLocked() {
 	t.phase.Store(broken)
 }
 
-// Idle is for how long Handshake has waited for the peer, 0 when it does not.
+// Idle is for how long the peer has been awaited in all, 0 while it waits for us. It is for
+// those whose handshake has begun.
 func (t *TLS) Idle(now time.Time) time.Duration {
-	if since := t.idle.Load(); since != 0 {
+	if since := t.idle.Load(); since > 0 {
 		return now.Sub(time.UnixMilli(since))
 	}
 	return 0
@@ -247,9 +253,11 @@ func (t *TLS) await(p []byte, pause func(wait func())) (int, error) {
 		c.mu.Unlock()
 		switch {
 		case errno == socket.Again:
-			t.idle.Store(time.Now().UnixMilli())
-			pause(wake.Wait)
-			t.idle.Store(0)
+			pause(func() {
+				t.idle.Add(time.Now().UnixMilli())
+				wake.Wait()
+				t.idle.Add(-time.Now().UnixMilli())
+			})
 		case errno != 0:
 			return 0, errno
 		case n == 0:

@@ -36,7 +36,8 @@ type Limits struct {
 	// status 1008, and the message is not delivered. 0 means no limit.
 	MessageRate int
 	// MaxHandshakes is the number of connections whose request has not come whole.
-	// Beyond, the oldest are dropped until 90 % are left. 0 means 16,384; a negative
+	// Beyond, the oldest are dropped until 90 % are left; those that wait for the server, in a
+	// handshake of TLS, come last. 0 means 16,384; a negative
 	// number means no limit.
 	MaxHandshakes int
 	// MaxMemory bounds the resident memory of the process, in bytes. At 90 % no more

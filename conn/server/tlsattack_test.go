@@ -216,6 +216,59 @@ func TestSlowHandshakes(t *testing.T) {
 	}
 }
 
+// TestFloodSparesThoseInTheQueue: who has sent a whole ClientHello and waits for a place is
+// older than the flood, and nobody waits for him.
+func TestFloodSparesThoseInTheQueue(t *testing.T) {
+	const most = 20
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(),
+		Limits: server.Limits{MaxHandshakes: most}, TLS: server.TLS{Handshakes: 1}})
+	silent := func(n int) (last net.Addr) {
+		for range n {
+			last = conntest.Connect(t, addr).LocalAddr()
+		}
+		return last
+	}
+	witness := silent(1).String()
+	// later waits until those who come are younger than those who are there.
+	later := func() {
+		age := func() (age time.Duration) {
+			srv.Hub().Each(func(c *conn.Conn) {
+				if srv.Client(c).String() == witness {
+					age, _ = c.HandshakeAge()
+				}
+			})
+			return age
+		}
+		before := age()
+		eventually(t, "the clock goes on", func() bool { return age() > before })
+	}
+	eventually(t, "the first one is there", func() bool { return srv.Stats().Handshaking == 1 })
+	later()
+	stuck := conntest.Connect(t, addr)
+	stuck.Raw(clientHello(t, ca.Trust("localhost")))
+	if _, err := io.ReadFull(stuck.Conn, make([]byte, 1)); err != nil { // the server's answer: it is in its place
+		t.Fatal(err)
+	}
+	in := srv.Stats().BytesIn
+	c := conntest.Connect(t, addr)
+	secured := make(chan error, 1)
+	go func() {
+		_, err := c.Secure(ca.Trust("localhost"))
+		secured <- err
+	}()
+	eventually(t, "it has sent its ClientHello", func() bool { return srv.Stats().BytesIn >= in+100 })
+	later()
+	silent(most / 2)
+	later()
+	silent(most / 2)
+	eventually(t, "some are dropped", func() bool { return srv.Stats().Ended[conn.ReasonHandshakeFlood] > 0 })
+	if err := <-secured; err != nil {
+		t.Fatal(err)
+	}
+	c.Raw([]byte(conntest.Request(addr, "/ws")))
+	c.Accepted()
+}
+
 // clientHello is the first record of a client.
 func clientHello(t *testing.T, config *tls.Config) []byte {
 	t.Helper()
