@@ -58,6 +58,7 @@ const (
 	corked                     // a worker runs the connection: out is flushed at the end of the run
 	finSent                    // our last byte is in the kernel, and FIN behind it or next
 	peerDone                   // nothing else will come: end as soon as our last bytes are out
+	missed                     // Resume or Release came before Start had begun: that runs the connection
 )
 
 // agreed is what the handshake has settled: in the low bits the index of the subprotocol
@@ -126,19 +127,25 @@ func (c *Conn) start(p *poller.Poller, fd int, received []byte, h poller.Handler
 		}
 		return err
 	}
+	c.begin(len(received) > 0)
+	return nil
+}
+
+// begin has the connection go on once it is registered, which a worker may have run already.
+func (c *Conn) begin(more bool) {
 	// From here on Sweep may call the registration.
 	c.mu.Lock()
 	switch c.State() {
 	case StateNew:
+		more = more || c.flag&missed != 0
 		c.enter(StateHandshaking)
 	case StateFailed: // by a shutdown
-		c.reg.Call()
+		more = true
 	}
 	c.mu.Unlock()
-	if len(received) > 0 {
+	if more {
 		c.reg.Call()
 	}
-	return nil
 }
 
 // ExpectPrelude has Config.Prelude judge the first bytes. It is called before Start, if
@@ -226,11 +233,14 @@ func (c *Conn) goOn(by flags) {
 	c.flag &^= by
 	st := c.State()
 	free := was && c.flag&stopped == 0
-	if free && st == StateOpen {
+	switch {
+	case free && st == StateOpen:
 		// The peer could not be heard meanwhile: its silence does not count.
 		now := c.group.now.Load()
 		c.since.Store(now)
 		c.spoke.Store(now)
+	case free && st == StateNew:
+		c.flag |= missed
 	}
 	c.mu.Unlock()
 	// Before Start there is no registration to call, in state Failed neither if it
