@@ -28,6 +28,7 @@ type client struct {
 	last     int         // what has been written up to here ends the connection; 0 nothing has
 	fault    conn.Reason // which the server will find in it
 	head     int         // length of the request
+	window   int         // of compression by its request and the plan, 0 without
 
 	// The reader's, see reader_test.go.
 	received
@@ -106,6 +107,8 @@ func (c *client) greet() bool {
 		return false
 	case 3:
 		c.queue = []byte(request("/ws", "Sec-WebSocket-Protocol: chat, other"))
+	case 4, 5, 6, 7, 8, 9:
+		c.queue = []byte(request("/ws", c.offer()))
 	default:
 		c.queue = []byte(request("/ws"))
 	}
@@ -158,6 +161,9 @@ func (c *client) message() {
 	}
 	op := one(frame.Text, frame.Text, frame.Binary)
 	left, first := text, byte(op)
+	if c.window > 0 && sim.Chance(2) {
+		left, first = deflate(text), byte(op)|rsv1
+	}
 	for sim.Chance(3) {
 		n := sim.Pick(len(left) + 1)
 		c.queue = append(c.queue, masked(first, left[:n])...)
@@ -179,11 +185,19 @@ func (c *client) ping() {
 // violate breaks the protocol.
 func (c *client) violate() {
 	why := conn.ReasonProtocolError
+	if c.window > 0 && sim.Chance(2) {
+		c.violateCompressed()
+		return
+	}
 	switch sim.Pick(8) {
 	case 0:
 		c.queue = append(c.queue, 0x81, 1, 'x')
 	case 1:
-		c.queue = append(c.queue, masked(0xc1, "x")...)
+		reserved := byte(rsv1)
+		if c.window > 0 {
+			reserved = 0x20
+		}
+		c.queue = append(c.queue, masked(fin|reserved|byte(frame.Text), "x")...)
 	case 2:
 		c.queue = append(c.queue, masked(0x83, "x")...)
 	case 3:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roost/conn"
+	"roost/conn/frame"
 	"roost/conn/hub"
 	"roost/poller"
 	"roost/poller/sim"
@@ -21,6 +22,8 @@ type plan struct {
 	seats   int // more are refused with 503
 	most    int // with more connections the listener waits
 	chatty  bool
+
+	compressor *frame.Compressor // nil without compression
 }
 
 // maxHead is a little more than the longest request of a client.
@@ -65,6 +68,10 @@ func newPlan() plan {
 		chatty:  sim.Chance(2),
 	}
 	p.conn.Blocking = p.poller.Blocking
+	if sim.Chance(2) {
+		p.compressor = compressors[sim.Pick(len(compressors))]
+	}
+	p.conn.Compress, p.hub.Compress = p.compressor, p.compressor
 	handlers := p.poller.Workers + p.poller.Reactors
 	// Room for one message of each handler, as package server sees to it.
 	p.hub.SlackFrames, p.hub.SlackBytes = handlers, handlers*(longest+20)

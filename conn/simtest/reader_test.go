@@ -94,6 +94,7 @@ func (c *client) judge() {
 		if !strings.Contains(head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") || c.session.state < conn.StateOpen {
 			sim.Fail("%s gets %q", c.name, head)
 		}
+		c.agreed(head)
 		c.upgraded = true
 		c.rest = c.rest[len(head)+4:]
 	}
@@ -105,8 +106,9 @@ func (c *client) judge() {
 		if n == 0 {
 			return
 		}
-		sim.Note("%s reads %v %.40q", c.name, op, payload)
-		c.judgeFrame(op, string(payload))
+		message := c.inflate(op, c.rest[:n], payload)
+		sim.Note("%s reads %v %.40q", c.name, op, message)
+		c.judgeFrame(op, message)
 		c.rest = c.rest[n:]
 	}
 	if len(c.rest) > 0 {

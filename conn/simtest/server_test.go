@@ -65,7 +65,7 @@ func newRun(w *sim.World) *run {
 		over: context.New(),
 	}
 	w.Tap = r.tap
-	policy := &handshake.Policy{Path: "/ws", Subprotocols: []string{"chat"}, MaxHead: maxHead, MaxHeaders: 10}
+	policy := &handshake.Policy{Path: "/ws", Subprotocols: []string{"chat"}, MaxHead: maxHead, MaxHeaders: 10, Compress: r.compressor != nil}
 	c := r.plan.conn
 	c.Handler, c.Policy, c.Log = handler{r}, policy, logger()
 	c.Exceeded = func() { r.alarmed = true; r.alarm.Wake(1) }

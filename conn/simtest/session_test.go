@@ -54,6 +54,7 @@ type sending struct {
 	n             int
 	op            frame.Opcode
 	pending       bool
+	early         bool // sent when the connection was not open
 	err           error
 	received      bool
 
@@ -93,7 +94,7 @@ func (s *session) record(lane string, op frame.Opcode, payload string) *sending 
 	if s.sent[payload] != nil {
 		sim.Fail("the test sends %q twice", payload)
 	}
-	x := &sending{lane: lane, payload: payload, op: op, n: len(s.lanes[lane]), pending: true, session: s}
+	x := &sending{lane: lane, payload: payload, op: op, n: len(s.lanes[lane]), pending: true, session: s, early: s.state < conn.StateOpen}
 	s.sent[payload] = x
 	s.lanes[lane] = append(s.lanes[lane], x)
 	return x

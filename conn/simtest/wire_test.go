@@ -10,7 +10,7 @@ import (
 )
 
 // longest is the most payload of a message.
-const longest = 400
+const longest = 600
 
 // request is the head of an opening handshake.
 func request(path string, headers ...string) string {
@@ -41,7 +41,10 @@ func masked(first byte, payload string) []byte {
 	return b
 }
 
-const fin = 0x80
+const (
+	fin  = 0x80
+	rsv1 = 0x40
+)
 
 // whole is a frame that is a message, or control.
 func whole(op frame.Opcode, payload string) []byte { return masked(fin|byte(op), payload) }
@@ -57,7 +60,7 @@ func parseFrame(b []byte) (op frame.Opcode, payload []byte, n int, fault string)
 	if len(b) < 2 {
 		return 0, nil, 0, ""
 	}
-	if b[0]&0xf0 != fin || b[1]&0x80 != 0 {
+	if b[0]&0xf0&^rsv1 != fin || b[1]&0x80 != 0 {
 		return 0, nil, 0, "not a whole frame without mask and reserved bits"
 	}
 	length, head := int(b[1]), 2
