@@ -23,7 +23,8 @@ func (mirror) OnMessage(c *Conn, op frame.Opcode, payload []byte) { _ = c.Write(
 // FuzzConn sends in as the frames of a client, over a socket, to a connection that
 // echoes messages: at once behind the request, and in pieces of sizes, each when
 // the one before has been read. Both must be answered with the bytes that the whole
-// of in gives when a parser takes it apart and nothing is ever kept.
+// of in gives when a parser takes it apart and nothing is ever kept. All of it comes to
+// connections without compression and to those with it.
 func FuzzConn(f *testing.F) {
 	p, err := poller.New(poller.Config{Reactors: 1, Workers: 1, Buffer: 16 << 10, NewScratch: NewScratch,
 		OnError: func(err error) { f.Error(err) }})
@@ -31,25 +32,35 @@ func FuzzConn(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = p.Close() })
+	z, err := frame.NewCompressor(1, 0)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, in, sizes []byte, maxMessage uint16) {
 		if len(in) > 4<<10 {
 			t.Skip("answers would have to be read in between")
 		}
-		want, why := expected(bytes.Clone(in), int64(maxMessage))
-		for how, pieces := range map[string][][]byte{"whole": {in}, "in pieces": inPieces(in, sizes)} {
-			if got, ended := converse(t, p, pieces, int64(maxMessage)); !bytes.Equal(got, want) || ended != why {
-				t.Fatalf("%s: answered with %.500q, ended by %v;\nwant %.500q, %v", how, got, ended, want, why)
+		for _, z := range []*frame.Compressor{nil, z} {
+			want, why := expected(bytes.Clone(in), int64(maxMessage), z)
+			if len(want) > 64<<10 {
+				t.Skip("likewise")
+			}
+			for how, pieces := range map[string][][]byte{"whole": {in}, "in pieces": inPieces(in, sizes)} {
+				if got, ended := converse(t, p, pieces, int64(maxMessage), z); !bytes.Equal(got, want) || ended != why {
+					t.Fatalf("%s, compression %v: answered with %.500q, ended by %v;\nwant %.500q, %v", how, z != nil, got, ended, want, why)
+				}
 			}
 		}
 	})
 }
 
 // expected is what a connection sends when it receives in, and why it ends.
-func expected(in []byte, maxMessage int64) (out []byte, why Reason) {
+func expected(in []byte, maxMessage int64, z *frame.Compressor) (out []byte, why Reason) {
 	var parser frame.Parser
+	var inflater frame.Inflater
 	var message []byte
 	for {
-		part, n, ok, err := parser.Next(in, maxMessage, false)
+		part, n, ok, err := parser.Next(in, maxMessage, z != nil)
 		in = in[n:]
 		switch {
 		case err != nil:
@@ -63,10 +74,18 @@ func expected(in []byte, maxMessage int64) (out []byte, why Reason) {
 				return frame.AppendClose(out, code, ""), ReasonPeerClosed
 			}
 		case part.Op != frame.Pong:
-			if message = append(message, part.Data...); part.Last {
-				out = frame.AppendFrame(out, part.Op, message)
-				message = nil
+			if message = append(message, part.Data...); !part.Last {
+				break
 			}
+			if part.Deflated {
+				message, err = inflater.Inflate(part.Op, message, maxMessage)
+			}
+			if err == nil && z != nil {
+				out = append(out, frame.Prepare(part.Op, message).Deflated(z, frame.MaxWindow)...)
+			} else if err == nil {
+				out = frame.AppendFrame(out, part.Op, message)
+			}
+			message = nil
 		}
 		if bad := (*frame.Error)(nil); errors.As(err, &bad) {
 			return frame.AppendClose(out, bad.Code, bad.Reason), map[frame.StatusCode]Reason{
@@ -92,15 +111,15 @@ func inPieces(b, sizes []byte) (pieces [][]byte) {
 
 // converse is one connection, whole. It returns what came behind the answer to its
 // request, up to the end of the stream.
-func converse(t *testing.T, p *poller.Poller, pieces [][]byte, maxMessage int64) (answers []byte, why Reason) {
+func converse(t *testing.T, p *poller.Poller, pieces [][]byte, maxMessage int64, z *frame.Compressor) (answers []byte, why Reason) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fds[1])
-	g := NewGroup(Config{Handler: mirror{}, Log: slog.New(slog.DiscardHandler), MaxMessage: maxMessage,
-		Policy: &handshake.Policy{Path: "/", MaxHead: 8192, MaxHeaders: 100},
+	g := NewGroup(Config{Handler: mirror{}, Log: slog.New(slog.DiscardHandler), MaxMessage: maxMessage, Compress: z,
+		Policy: &handshake.Policy{Path: "/", MaxHead: 8192, MaxHeaders: 100, Compress: z != nil},
 		Gone:   func(*Conn, bool) {}})
 	s := &script{conn: New(g), peer: fds[1], pieces: pieces, done: make(chan struct{})}
 	if err := p.Register(&s.conn.reg, fds[0], s); err != nil {
@@ -139,7 +158,8 @@ func (s *script) Ready(w *poller.Worker, _ poller.Events) poller.Next {
 	c.enter(StateHandshaking) // as Start does
 	c.mu.Unlock()
 	request := []byte("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+		"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
 	if len(s.pieces) == 1 {
 		s.pieces = [][]byte{slices.Concat(request, s.pieces[0])}
 	} else {
