@@ -66,7 +66,7 @@ type Config struct {
 	// Compress serves the connections whose handshake has agreed to permessage-deflate.
 	// Required with handshake.Policy.Compress, and nil without.
 	Compress *frame.Compressor
-	// ReadBudget is how many bytes one connection may read before others get
+	// ReadBudget is how many bytes one connection may read, or inflate, before others get
 	// their turn. 0 means one buffer.
 	ReadBudget int
 	// WriteQueueFrames and WriteQueueBytes bound what waits for one connection. A

@@ -187,7 +187,7 @@ func (s *script) Ready(w *poller.Worker, _ poller.Events) poller.Next {
 // run has the connection handle an event and whatever it calls itself for.
 func (s *script) run(w *poller.Worker, ev poller.Events) (ended bool) {
 	next := s.conn.Ready(w, ev)
-	if next != poller.Closed {
+	for again := true; again && next != poller.Closed; again = s.conn.in != nil && s.conn.in.unread {
 		next = s.conn.Ready(w, poller.Called)
 	}
 	s.ended = next == poller.Closed

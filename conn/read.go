@@ -68,6 +68,7 @@ func (c *Conn) run(w *poller.Worker, s *Scratch, ev poller.Events) (next poller.
 func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next {
 	buf := w.Buffer
 	budget := max(c.group.ReadBudget, len(buf))
+	s.room = budget
 	// A read shorter than the buffer has emptied the socket, and the next byte
 	// raises an edge (epoll(7)). But the edge of a FIN may have come already, and
 	// after a pause nothing is known: then only the kernel's own word ends the loop.
@@ -132,7 +133,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 		if short && n < len(buf)-kept {
 			return poller.Wait
 		}
-		if budget -= n; budget <= 0 {
+		if budget -= n; budget <= 0 || s.room <= 0 {
 			return poller.Again
 		}
 	}
@@ -261,10 +262,14 @@ func (c *Conn) forgetInbound() {
 }
 
 // parse takes frames off the front of b until it is empty, the last frame is
-// incomplete (ok), or the connection may not go on (!ok). It returns the rest.
+// incomplete (ok), or the connection may not go on now (!ok). It returns the rest.
 func (c *Conn) parse(s *Scratch, in *inbound, b []byte) (rest []byte, ok bool) {
 	for len(b) > 0 {
-		if c.stalled() {
+		stalled := c.stalled()
+		if stalled || s.room <= 0 {
+			if !stalled {
+				c.reg.Call() // behind those who wait for a worker
+			}
 			in.unread = true
 			return b, false
 		}
@@ -313,6 +318,7 @@ func (c *Conn) collect(s *Scratch, in *inbound, part frame.Part) {
 			c.reject(err)
 			return
 		}
+		s.room -= len(payload)
 	}
 	s.messages++
 	c.spoke.Store(c.group.now.Load())

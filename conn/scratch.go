@@ -12,6 +12,7 @@ type Scratch struct {
 	inflater frame.Inflater
 	response []byte // of the opening handshake
 	emptied  bool   // the last read of this run has taken all there was
+	room     int    // bytes that may still be inflated in this run
 
 	// Counted here during a run and added to the group's Stats once at its end.
 	messages uint64
