@@ -49,7 +49,7 @@ type flags struct {
 	Reactors        count    `group:"Connections" default:"0" placeholder:"N" help:"Reactors, one epoll instance each. 0 means one per four processors."`
 	Workers         count    `group:"Connections" default:"0" placeholder:"N" help:"Workers that read and handle messages. 0 means one per processor."`
 	Shards          count    `group:"Connections" default:"0" placeholder:"N" help:"Broadcasters, each serving its part of the connections. 0 means one per processor."`
-	ReadBuffer      size     `group:"Connections" default:"64KiB" placeholder:"BYTES" help:"Read buffer of each worker, and what one connection may read before others get their turn. 0 means 64KiB."`
+	ReadBuffer      size     `group:"Connections" default:"64KiB" placeholder:"BYTES" help:"Read buffer of each worker, and what one connection may read, or inflate, before others get their turn. 0 means 64KiB."`
 
 	MaxMessage     size   `group:"Messages" placeholder:"BYTES" help:"Longest message a client may send; a longer one is closed with status 1009, also if it is longer only when inflated. 0 means no limit. Default 1MiB, and 16MiB with --handler echo."`
 	MessageRate    count  `group:"Messages" reload:"" default:"0" placeholder:"N" help:"Messages per second from one client; as many may come at once after a second of rest, and a client that sends more is closed with status 1008. 0 means no limit."`

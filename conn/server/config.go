@@ -98,7 +98,7 @@ type Config struct {
 	// Shards is the number of broadcaster goroutines. 0 means one per processor.
 	Shards int
 	// ReadBuffer is the size of each worker's read buffer in bytes, and what one
-	// connection may read before others get their turn. 0 means 64 KiB.
+	// connection may read, or inflate, before others get their turn. 0 means 64 KiB.
 	ReadBuffer int
 
 	// MaxMessage is the longest message a client may send, in bytes. 0 means 1 MiB;
