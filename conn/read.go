@@ -106,12 +106,14 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 		if !pending {
 			return poller.Wait
 		}
-		var n int
+		var n, cost int
 		var errno syscall.Errno
 		if t == nil {
 			n, errno = socket.Recv(c.reg.FD(), buf[kept:])
+			cost = n
 		} else {
 			n, errno = t.recv(buf[kept:], raw)
+			cost = max(n, t.session.Wire()) // tiny records are as much work as large ones
 		}
 		switch {
 		case errno == socket.Again:
@@ -133,7 +135,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 		if short && n < len(buf)-kept {
 			return poller.Wait
 		}
-		if budget -= n; budget <= 0 || s.room <= 0 {
+		if budget -= cost; budget <= 0 || s.room <= 0 {
 			return poller.Again
 		}
 	}

@@ -33,6 +33,7 @@ type Session struct {
 	wait    func(p []byte) (int, error) // reads during the handshake; nil otherwise
 	short   bool                        // a read that does not fill its buffer has emptied the socket
 	emptied bool                        // such a read was made
+	wire    int32                       // bytes that the last Recv has taken from the socket
 
 	mu     sync.Mutex // held to append to sealed, which the reader may do to answer, and to drain it
 	sealed *buffer    // guarded by mu; records that the kernel has not taken; nil when there are none
@@ -81,7 +82,7 @@ func (s *Session) State() tls.ConnectionState { return s.tls.ConnectionState() }
 // failed; any other is a fault in what the peer sent, and an alert was sealed. short says that
 // the next byte raises an edge of epoll once a read came short.
 func (s *Session) Recv(fd int, p []byte, short bool) (int, error) {
-	s.fd, s.short = fd, short
+	s.fd, s.short, s.wire = fd, short, 0
 	if !short {
 		s.emptied = false
 	}
@@ -90,6 +91,15 @@ func (s *Session) Recv(fd int, p []byte, short bool) (int, error) {
 		return n, nil // an error is there next time as well
 	}
 	return 0, err
+}
+
+// Wire is how many bytes the last Recv has taken from the socket: many more than it returned
+// if there was little in each record, or nothing. It is 0 for nil.
+func (s *Session) Wire() int {
+	if s == nil {
+		return 0
+	}
+	return int(s.wire)
 }
 
 // Refresh has Recv ask the socket again: an event has come.
@@ -226,5 +236,6 @@ func (s *Session) recv(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	s.emptied = n < len(p)
+	s.wire += int32(n)
 	return n, nil
 }

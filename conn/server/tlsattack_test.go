@@ -11,6 +11,7 @@ import (
 	"net"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"roost/conn"
 	"roost/conn/conntest"
+	"roost/conn/frame"
 	"roost/conn/server"
 )
 
@@ -433,4 +435,46 @@ func TestBrokenHello(t *testing.T) {
 			})
 		}
 	}
+}
+
+// recorder notes the messages that come, and waits at the first.
+type recorder struct {
+	conn.Handler
+	first sync.Once
+	goOn  chan struct{}
+	came  chan string
+}
+
+func (r *recorder) OnMessage(_ *conn.Conn, _ frame.Opcode, payload []byte) {
+	r.first.Do(func() { <-r.goOn })
+	r.came <- string(payload)
+}
+
+// A byte in each record makes the server work for each of them: others get their turn
+// before many are done.
+func TestTinyRecordsAreInTheBudget(t *testing.T) {
+	const messages = 200
+	r := &recorder{Handler: server.Echo(), goOn: make(chan struct{}), came: make(chan string, messages+1)}
+	srv, addr, plain, ca := startTLS(t, server.Config{Handler: r, Reactors: 1, Workers: 1, Blocking: true, ReadBuffer: 4 << 10})
+	modest := conntest.Dial(t, plain, "/ws")
+	_, network, by := byHand(t, conntest.Connect(t, addr), ca.Trust("localhost"))
+	var all []byte
+	for range messages {
+		for _, b := range conntest.Frame(true, ws.OpText, "g") {
+			all = append(all, by.Seal(conntest.RecordData, []byte{b})...)
+		}
+	}
+	send(t, network, all)
+	modest.Text("modest")
+	eventually(t, "the other one waits for the worker", func() bool { return srv.Stats().Poller.Queued == 1 })
+	close(r.goOn)
+	for i := range messages {
+		if text := <-r.came; text == "modest" {
+			if i > messages/2 {
+				t.Errorf("%d messages of one client came first", i)
+			}
+			return
+		}
+	}
+	t.Error("all messages of one client came first")
 }
