@@ -50,7 +50,10 @@ func conform(t *testing.T, config server.Config, cases []exchange) {
 	config.Handler = server.Echo()
 	config.PingInterval = -1
 	srv, addr := start(t, config)
-	connect := func(t *testing.T) *conntest.Client { return conntest.Connect(t, addr) }
+	connect := func(t *testing.T) *conntest.Client {
+		t.Helper()
+		return conntest.Connect(t, addr)
+	}
 	for _, e := range cases {
 		t.Run(e.name, func(t *testing.T) {
 			t.Run("with the head", func(t *testing.T) { e.play(t, srv, connect, nil, e.in) })
@@ -75,6 +78,7 @@ func conformTLS(t *testing.T, config server.Config, cases []exchange) {
 	srv, addr, _, ca := startTLS(t, config)
 	connect := func(piece int) func(*testing.T) *conntest.Client {
 		return func(t *testing.T) *conntest.Client {
+			t.Helper()
 			c := conntest.Connect(t, addr)
 			c.Dribble(piece)
 			if _, err := c.Secure(ca.Trust("localhost")); err != nil {
