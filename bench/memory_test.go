@@ -46,7 +46,7 @@ func startServer(t *testing.T, scheme string) (url string) {
 // heapOfClient is what is alive with so many open and idle connections.
 func heapOfClient(t *testing.T, url string, conns int) int64 {
 	t.Helper()
-	d := newDriven(t, Config{URLs: []string{url}, Conns: conns, TLS: TLS{Insecure: true}})
+	d := newDriven(t, Config{URLs: []string{url}, Conns: conns, Handshakes: 32, TLS: TLS{Insecure: true}})
 	d.handler = counting{new(int)}
 	dialling := d.Dial(Dial{To: conns})
 	d.until("dial", dialling.Done)
@@ -74,7 +74,7 @@ func (c counting) Ended(*Conn)                                {}
 // that what a client has once does not count.
 func TestMemoryPerConnection(t *testing.T) {
 	t.Run("ws", func(t *testing.T) { memoryPerConnection(t, "ws", 5000, 150) })
-	t.Run("wss", func(t *testing.T) { memoryPerConnection(t, "wss", 500, 10_000) })
+	t.Run("wss", func(t *testing.T) { memoryPerConnection(t, "wss", 200, 10_000) })
 }
 
 func memoryPerConnection(t *testing.T, scheme string, conns int, most int64) {
