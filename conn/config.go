@@ -126,6 +126,8 @@ type Config struct {
 	// goroutine that may wait; it must not block itself. Required for such connections.
 	Secure func(first []byte) *secure.Session
 	Shake  func(t *TLS)
+	// KernelTLS decides for connections whose sessions are from [secure.Offloadable].
+	KernelTLS KernelTLS
 	// HandOff takes over the descriptor of a connection whose request is for another
 	// path and no WebSocket handshake, with all bytes received so far. received is the callee's.
 	// Required.

@@ -38,14 +38,19 @@ type Conn struct {
 
 	slot uint32 // owned by the hub
 
-	state atomic.Uint32 // a State in the low stateBits, above it the second it was accepted in; written under mu
+	state atomic.Uint32 // a State in the low stateBits, kernel, and above them the second it was accepted in; written under mu
 	since atomic.Uint32 // group clock: accepted, last byte read, or close begun, by state
 	spoke atomic.Uint32 // group clock: last message from the peer
 }
 
-// stateBits is how much of Conn.state a State takes. The rest counts seconds since
-// the group was made, for 17 years.
-const stateBits = 3
+const (
+	// stateBits is how much of Conn.state a State takes.
+	stateBits = 3
+	// kernel is the bit of Conn.state which says that the kernel does the TLS of the connection.
+	kernel = 1 << stateBits
+	// secondShift leaves the rest of Conn.state to seconds since the group was made, for 8 years.
+	secondShift = stateBits + 1
+)
 
 // flags are bits of Conn.flag.
 type flags uint8
@@ -98,7 +103,7 @@ func New(g *Group) *Conn {
 	now := g.now.Load()
 	c.since.Store(now)
 	c.spoke.Store(now)
-	c.state.Store(g.second.Load()<<stateBits | uint32(StateNew))
+	c.state.Store(g.second.Load()<<secondShift | uint32(StateNew))
 	g.Stats.Handshaking.Add(1)
 	return c
 }
@@ -155,6 +160,9 @@ func (c *Conn) ExpectPrelude() { c.in = &inbound{prelude: true} }
 // State tells where the connection is in its life; it may have moved on by the
 // time the caller looks at the answer.
 func (c *Conn) State() State { return State(c.state.Load() & (1<<stateBits - 1)) }
+
+// inKernel reports whether the kernel does the TLS of c.
+func (c *Conn) inKernel() bool { return c.state.Load()&kernel != 0 }
 
 // enter moves to a later state. The caller holds mu.
 func (c *Conn) enter(to State) {

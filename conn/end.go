@@ -22,6 +22,10 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 	c.forgetInbound()
 	for budget := max(c.group.ReadBudget, len(w.Buffer)); budget > 0; {
 		n, errno := socket.Recv(c.reg.FD(), w.Buffer)
+		if errno == socket.ControlRecord { // the alert that says what FIN says, or one that comes too late
+			_, n, errno = socket.RecvControl(c.reg.FD(), w.Buffer)
+			n++ // even an empty one is no end
+		}
 		switch {
 		case errno == socket.Again:
 			return poller.Wait
@@ -59,6 +63,10 @@ func (c *Conn) end() {
 		c.mu.Unlock()
 		c.gone(why, false, peer)
 		return
+	}
+	if c.inKernel() {
+		g.Stats.TLSKernel.Add(-1)
+		g.Stats.TLSOpen.Add(-1)
 	}
 	c.enter(StateClosed)
 	c.forgetLocked()

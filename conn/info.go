@@ -22,10 +22,13 @@ type Info struct {
 	Backlog     Backlog
 	Kept        int // bytes of what has not arrived whole
 	Subprotocol string
-	TLS         string         // version, as in "TLS 1.3"; "" without, and before the end of its handshake
+	TLS         string         // version, as in "TLS 1.3", or KernelTLSName; "" without, and before the end of its handshake
 	Window      int            // see [Conn.Window]
 	TCP         socket.TCPInfo // zero when it is no TCP connection
 }
+
+// KernelTLSName is the version in Info of those whose TLS the kernel does.
+const KernelTLSName = "TLS 1.3 kernel"
 
 // Info asks the kernel as well, with three system calls. It may be called at any time.
 func (c *Conn) Info() Info {
@@ -48,6 +51,8 @@ func (c *Conn) Info() Info {
 	}
 	if s := c.Session(); s != nil {
 		info.TLS = tls.VersionName(s.State().Version)
+	} else if c.inKernel() {
+		info.TLS = KernelTLSName
 	}
 	fd := c.reg.FD()
 	// An error leaves the zero value, which says that it is not known.
@@ -59,7 +64,7 @@ func (c *Conn) Info() Info {
 
 // Age is the time since the accept, to the second.
 func (c *Conn) Age() time.Duration {
-	return time.Duration(c.group.second.Load()-c.state.Load()>>stateBits) * time.Second
+	return time.Duration(c.group.second.Load()-c.state.Load()>>secondShift) * time.Second
 }
 
 // Idle is the time since the last message came, as exact as Group.Tick is frequent.

@@ -4,7 +4,6 @@ package conn
 
 import (
 	"math/bits"
-	"syscall"
 	"unsafe"
 
 	"roost/conn/frame"
@@ -24,6 +23,10 @@ type inbound struct {
 	later    bool   // Config.Seat has answered Later
 	unread   bool   // rest and the socket may hold more than an event will announce
 }
+
+// leastCost is what a read takes from the budget of a run, however little it brings, in
+// bytes: the kernel's TLS gives a record at a time.
+const leastCost = 64
 
 // Ready runs the connection: it flushes, reads, parses and delivers. It is called
 // by the poller.
@@ -74,9 +77,9 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 	// after a pause nothing is known: then only the kernel's own word ends the loop.
 	short := ev&^poller.Writable == poller.Readable
 	pending := ev&^poller.Writable != 0 // else there is only room to write
-	t := c.tls()
-	raw := short // what holds for the socket, while records are decrypted one by one
-	short = short && t == nil
+	raw := short                        // what holds for the socket, while records are decrypted one by one
+	plain := c.tls() == nil
+	short = short && plain
 	for {
 		kept := 0
 		if in := c.in; in != nil {
@@ -106,14 +109,10 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 		if !pending {
 			return poller.Wait
 		}
-		var n, cost int
-		var errno syscall.Errno
-		if t == nil {
-			n, errno = socket.Recv(c.reg.FD(), buf[kept:])
-			cost = n
-		} else {
-			n, errno = t.recv(buf[kept:], raw)
-			cost = max(n, t.session.Wire()) // tiny records are as much work as large ones
+		n, errno := c.recv(buf[kept:], raw)
+		cost := max(n, leastCost)
+		if t := c.tls(); t != nil {
+			cost = max(cost, t.session.Wire()) // tiny records are as much work as large ones
 		}
 		switch {
 		case errno == socket.Again:
@@ -128,7 +127,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			return poller.Wait
 		}
 		s.bytes += uint64(n)
-		s.emptied = n < len(buf)-kept && t == nil
+		s.emptied = n < len(buf)-kept && plain
 		if !c.consume(s, buf[:kept+n]) {
 			return poller.Wait
 		}
@@ -146,11 +145,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 // reading tells; a byte that comes of that is kept, and then the peer is thought to wait.
 func (c *Conn) seeWhetherGone(s *Scratch, in *inbound) {
 	var b [1]byte
-	recv := func() (int, syscall.Errno) { return socket.Recv(c.reg.FD(), b[:]) }
-	if t := c.tls(); t != nil {
-		recv = func() (int, syscall.Errno) { return t.recv(b[:], false) }
-	}
-	switch n, errno := recv(); {
+	switch n, errno := c.recv(b[:], false); {
 	case errno == socket.Again:
 	case errno != 0:
 		c.fail(lost(errno))
@@ -162,11 +157,12 @@ func (c *Conn) seeWhetherGone(s *Scratch, in *inbound) {
 	}
 }
 
-// ending reports that the descriptor is closed as soon as our last bytes are out.
+// ending reports that the descriptor is closed as soon as our last bytes are out, and that
+// a read which came short has emptied it: the kernel's TLS gives data and alerts apart.
 func (c *Conn) ending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.flag&peerDone != 0
+	return c.flag&peerDone != 0 && !c.inKernel()
 }
 
 func (c *Conn) eofReason() Reason {
@@ -190,6 +186,9 @@ func (c *Conn) consume(s *Scratch, b []byte) bool {
 			return c.State() < StateOpen
 		}
 		b = rest
+		if t := c.tls(); t != nil {
+			t.offload()
+		}
 	}
 	c.since.Store(c.group.now.Load())
 	c.cork(s)

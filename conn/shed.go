@@ -105,5 +105,8 @@ func lost(errno syscall.Errno) Reason {
 	case unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH:
 		return ReasonPeerVanished
 	}
+	if unsealed(errno) {
+		return ReasonTLSProtocol
+	}
 	return ReasonPeerReset
 }

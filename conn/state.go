@@ -127,6 +127,10 @@ const (
 	ReasonTLSHandshake
 	// ReasonTLSProtocol: a record broke the rules of TLS.
 	ReasonTLSProtocol
+	// ReasonTLSKeyUpdate: the peer has changed its keys, and the kernel cannot (1012).
+	ReasonTLSKeyUpdate
+	// ReasonTLSKernel: the kernel did not take over the TLS of the connection.
+	ReasonTLSKernel
 
 	// Reasons is not a reason: it ends a loop over all of them.
 	Reasons
@@ -168,6 +172,8 @@ var reasonNames = [Reasons]string{
 	ReasonTLSPlaintext:       "tls-plaintext",
 	ReasonTLSHandshake:       "tls-handshake",
 	ReasonTLSProtocol:        "tls-protocol",
+	ReasonTLSKeyUpdate:       "tls-key-update",
+	ReasonTLSKernel:          "tls-kernel",
 }
 
 func (r Reason) String() string {

@@ -11,10 +11,12 @@ type Stats struct {
 	WriteQueued atomic.Int64 // gauge: bytes kept alive by outbound queues; see Config.WriteQueueTotal
 	ReadKept    atomic.Int64 // gauge: bytes of incomplete messages and heads; see Config.ReadBufferTotal
 
-	TLSOpen atomic.Int64 // gauge: connections whose TLS handshake is over
+	TLSOpen   atomic.Int64 // gauge: connections whose TLS handshake is over
+	TLSKernel atomic.Int64 // gauge: of them, those whose TLS the kernel does
 
 	TLSHandshakes atomic.Uint64 // that succeeded
 	TLSResumed    atomic.Uint64 // of them, with the keys of an earlier connection
+	TLSKept       atomic.Uint64 // open connections whose TLS could not go to the kernel
 
 	Opened     atomic.Uint64
 	Ended      [Reasons]atomic.Uint64 // by reason

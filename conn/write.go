@@ -287,7 +287,7 @@ func (c *Conn) flushLocked() {
 	if t != nil && !t.flushedLocked() {
 		return
 	}
-	if c.State() == StateClosing && c.flag&finSent == 0 {
+	if c.State() == StateClosing && c.flag&finSent == 0 && c.notifyLocked() {
 		c.flag |= finSent
 		if c.flag&peerDone == 0 { // else close(2) comes right behind
 			c.rememberPeerLocked()

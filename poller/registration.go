@@ -55,7 +55,7 @@ type Handler interface {
 // it serves. It owns the descriptor from a successful Register until Close or
 // Detach. It must not be copied.
 type Registration struct {
-	// Static after Register.
+	// Static after Register, but for SetHandler.
 	handler Handler
 	reactor *reactor
 
@@ -75,8 +75,13 @@ type Registration struct {
 // belong to somebody else when it is used.
 func (r *Registration) FD() int { return int(r.fd) }
 
-// Handler is the one given to Register, nil before.
+// Handler is the one given to Register or SetHandler, nil before. Whoever calls it while
+// the other may be called holds the registration or the owner's write lock.
 func (r *Registration) Handler() Handler { return r.handler }
+
+// SetHandler has another handler called from the next event on. The caller holds the
+// registration and the owner's write lock.
+func (r *Registration) SetHandler(h Handler) { r.handler = h }
 
 // Call makes the handler run soon with [Called], whatever the socket does. Any
 // goroutine may call it once Register has returned; after Close it does nothing.

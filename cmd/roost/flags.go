@@ -95,6 +95,7 @@ func (f *flags) faults() (errs []error) {
 	one("handler", f.Handler, "chat", "echo", "push")
 	one("slow-consumer", f.SlowConsumer, "close", "drop", "conflate")
 	one("tls-min", f.TLSMin, "1.2", "1.3")
+	one("ktls", f.KTLS, "auto", "off", "require")
 	one("compress", f.Compress, "off", "on")
 	one("log-level", f.LogLevel, "debug", "info", "warn", "error")
 	one("log-format", f.LogFormat, "text", "json")

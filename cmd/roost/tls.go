@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 
+	"roost/conn"
 	"roost/conn/server"
 )
 
@@ -15,6 +16,7 @@ type tlsFlags struct {
 	TLSKey        []string `group:"TLS" name:"tls-key" placeholder:"FILE" help:"Private keys of --tls-cert in PEM, in the same order."`
 	TLSMin        choice   `group:"TLS" name:"tls-min" default:"1.2" placeholder:"1.2|1.3" help:"Least version of TLS."`
 	TLSClientCA   string   `group:"TLS" name:"tls-client-ca" placeholder:"FILE" help:"Certificates in PEM. Clients must have a certificate that one of these vouches for. Read again like --tls-cert."`
+	KTLS          choice   `group:"TLS" name:"ktls" default:"auto" placeholder:"auto|off|require" help:"Whether the kernel does the TLS of open connections, which are as small as plain ones then. It takes Linux with the module tls (modprobe tls), and clients with TLS 1.3. 'auto' does it where it can be, and /debug/density tells where not; 'require' does not start without the module, and closes others."`
 	TLSHandshakes count    `group:"TLS" name:"tls-handshakes" default:"1024" placeholder:"N" help:"TLS handshakes in progress at once; more clients wait for their turn, and those that keep them waiting by saying nothing for a second are dropped. They take half of the processors at the most. 0 means 1024."`
 }
 
@@ -29,6 +31,12 @@ func (f *tlsFlags) config() server.TLS {
 	t := server.TLS{ClientCA: f.TLSClientCA, Handshakes: f.TLSHandshakes.n}
 	for i := range min(len(f.TLSCert), len(f.TLSKey)) {
 		t.Certs = append(t.Certs, server.KeyPair{Cert: f.TLSCert[i], Key: f.TLSKey[i]})
+	}
+	switch f.KTLS {
+	case "off":
+		t.Kernel = conn.KernelTLSOff
+	case "require":
+		t.Kernel = conn.KernelTLSRequire
 	}
 	if f.TLSMin == "1.3" {
 		t.MinVersion = tls.VersionTLS13

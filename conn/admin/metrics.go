@@ -84,6 +84,7 @@ type snapshot struct {
 	settings server.Config
 	process  *process
 	ready    bool
+	byKernel bool    // the kernel does TLS
 	room     float64 // bytes
 	open     int64   // descriptors
 	keys     int     // idempotency keys
@@ -94,6 +95,7 @@ func (l *Listener) snapshot() snapshot {
 	s := l.config.Server
 	n := snapshot{Stats: s.Stats(), settings: s.Settings(), process: l.process, ready: s.Ready() == nil}
 	n.open = l.process.descriptors(&n.Stats)
+	n.byKernel, _ = s.KernelTLS()
 	n.keys, n.evicted = l.publishing.keys.counts()
 	if room, _, err := l.config.Machine.MemoryRoom(); err == nil {
 		n.room = float64(room)
@@ -125,6 +127,9 @@ var numbers = []number{
 	{"roost_ready", gauge, "1 when /readyz says so, else 0.", func(n *snapshot) float64 { return map[bool]float64{true: 1}[n.ready] }},
 
 	{"roost_tls_connections", gauge, "Connections whose TLS handshake is over, without those that net/http serves.", func(n *snapshot) float64 { return float64(n.TLSOpen) }},
+	{"roost_tls_kernel", gauge, "1 when the kernel does the TLS of connections where it can (--ktls), else 0: /debug/density tells why.", func(n *snapshot) float64 { return map[bool]float64{true: 1}[n.byKernel] }},
+	{"roost_tls_kernel_connections", gauge, "Connections whose TLS the kernel does.", func(n *snapshot) float64 { return float64(n.TLSKernel) }},
+	{"roost_tls_kept_total", counter, "Open connections whose TLS the kernel did not take, because of their version, cipher or what they have sent, or because net/http has had them.", func(n *snapshot) float64 { return float64(n.TLSKept) }},
 	{"roost_accepts_total", counter, "Connections accepted by the listeners.", func(n *snapshot) float64 { return float64(n.Accepted) }},
 	{"roost_accept_pauses_total", counter, "Times that accepting stopped for want of descriptors.", func(n *snapshot) float64 { return float64(n.AcceptPauses) }},
 	{"roost_memory_pauses_total", counter, "Times that accepting stopped for --max-memory.", func(n *snapshot) float64 { return float64(n.MemoryPauses) }},

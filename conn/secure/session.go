@@ -34,6 +34,9 @@ type Session struct {
 	short   bool                        // a read that does not fill its buffer has emptied the socket
 	emptied bool                        // such a read was made
 	wire    int32                       // bytes that the last Recv has taken from the socket
+	record  record                      // where the stream is, in the handshake and as long as offload is there
+
+	offload *offload // nil unless the session may be handed to the kernel; see there
 
 	mu     sync.Mutex // held to append to sealed, which the reader may do to answer, and to drain it
 	sealed *buffer    // guarded by mu; records that the kernel has not taken; nil when there are none
@@ -86,6 +89,17 @@ func (s *Session) Recv(fd int, p []byte, short bool) (int, error) {
 	if !short {
 		s.emptied = false
 	}
+	o := s.offload
+	if o == nil {
+		return s.read(p)
+	}
+	before := o.received
+	n, err := s.read(p)
+	o.read(before, n, len(p))
+	return n, err
+}
+
+func (s *Session) read(p []byte) (int, error) {
 	n, err := s.tls.Read(p)
 	if n > 0 {
 		return n, nil // an error is there next time as well
@@ -204,7 +218,7 @@ func (s *Session) forget() {
 // HandOver returns the session as a net.Conn over nc, until TakeBack. Nobody else may use
 // it meanwhile. Closing it closes nc.
 func (s *Session) HandOver(nc net.Conn) *tls.Conn {
-	s.nc = nc
+	s.nc, s.offload = nc, nil
 	return s.tls
 }
 
@@ -219,6 +233,9 @@ func (s *Session) seal(b []byte) {
 		s.sealed = buffers.Get().(*buffer)
 	}
 	s.sealed.b = append(s.sealed.b, b...)
+	if s.offload != nil && s.wait == nil {
+		s.offload.wrote(b)
+	}
 }
 
 // recv reads from the socket.

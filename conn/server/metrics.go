@@ -12,7 +12,7 @@ import (
 	"roost/poller"
 )
 
-// Stats is a snapshot of everything the server counts. The first eight, and in Hub
+// Stats is a snapshot of everything the server counts. The first nine, and in Hub
 // and Poller what waits, are gauges; the rest only grows.
 type Stats struct {
 	Handshaking int64 // connections whose request is incomplete
@@ -23,10 +23,12 @@ type Stats struct {
 	ReadKept    int64 // bytes of what has not arrived whole, bounded by Config.ReadBufferTotal
 	AuthWaiting int64 // clients that the back end has not been asked about yet, bounded by Config.Auth.Queue
 
-	TLSOpen int64 // connections whose TLS handshake is over
+	TLSOpen   int64 // connections whose TLS handshake is over
+	TLSKernel int64 // of them, those whose TLS the kernel does
 
 	TLSHandshakes uint64 // that succeeded
 	TLSResumed    uint64 // of them, with the keys of an earlier connection
+	TLSKept       uint64 // open connections whose TLS the kernel did not take, if it is to
 
 	Accepted      uint64               // connections that listeners have accepted
 	Opened        uint64               // handshakes that succeeded
@@ -77,9 +79,11 @@ func (s *Server) Stats() Stats {
 		ReadKept:    g.ReadKept.Load(),
 		AuthWaiting: s.access.waiting(),
 		TLSOpen:     g.TLSOpen.Load(),
+		TLSKernel:   g.TLSKernel.Load(),
 
 		TLSHandshakes: g.TLSHandshakes.Load(),
 		TLSResumed:    g.TLSResumed.Load(),
+		TLSKept:       g.TLSKept.Load(),
 
 		Accepted:     s.admission.accepted.Load(),
 		Opened:       g.Opened.Load(),

@@ -51,6 +51,7 @@ type Server struct {
 	access    access
 	memory    *memory
 	keyring   keyring
+	kernelTLS kernelTLS
 	shakes    *handshakes
 	sweeper   sweeper
 	pulse     pulse
@@ -124,6 +125,7 @@ func New(config Config) (*Server, error) {
 		Client:           s.clients.of,
 		Secure:           s.keyring.session,
 		Shake:            s.shakes.shake,
+		KernelTLS:        config.TLS.Kernel,
 		HandOff:          s.handOff,
 		Gone:             s.gone,
 	})

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roost/conn"
 	"roost/conn/keyfile"
 	"roost/conn/secure"
 )
@@ -29,6 +30,10 @@ type TLS struct {
 	// Handshakes is how many may be in progress at once; more clients wait for their
 	// turn, and those that keep them waiting by saying nothing for a second are dropped. 0 means 1,024.
 	Handshakes int
+	// Kernel says whether the kernel does the TLS of open connections, which takes Linux with the
+	// module tls, and clients with TLS 1.3. With KernelTLSRequire Start fails
+	// without the module, MinVersion is 1.3, and a connection that the kernel does not take is closed.
+	Kernel conn.KernelTLS
 
 	watchEvery time.Duration // for tests; 0 means 2 s
 }
@@ -97,10 +102,16 @@ type keyring struct {
 // openTLS reads the keys and watches their files from now on.
 func (s *Server) openTLS() error {
 	k := &s.keyring
+	if err := s.kernelTLS.open(&s.config); err != nil {
+		return &TLSError{err}
+	}
 	if !s.config.tlsOn() {
 		return nil
 	}
 	k.server = s
+	if len(s.kernelTLS.suites) == 0 {
+		s.group.KernelTLS = conn.KernelTLSOff
+	}
 	if err := k.load(); err != nil {
 		return &TLSError{err}
 	}
@@ -185,6 +196,9 @@ func (k *keyring) load() error {
 		DynamicRecordSizingDisabled: true, // messages are small, and their frames leave together
 	}
 	def(&c.MinVersion, tls.VersionTLS12)
+	if t.Kernel == conn.KernelTLSRequire {
+		c.MinVersion = tls.VersionTLS13
+	}
 	for _, p := range t.Certs {
 		chain, key := read(p.Cert), read(p.Key)
 		if chain == nil || key == nil {
@@ -208,6 +222,9 @@ func (k *keyring) load() error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
+	}
+	if suites := k.server.kernelTLS.suites; len(suites) > 0 {
+		c = secure.Offloadable(c, suites)
 	}
 	k.inUse.Store(c)
 	return nil
