@@ -26,10 +26,13 @@ const (
 	KernelTLSRequire
 )
 
-// Alerts (RFC 8446 section 6).
+// Alerts (RFC 8446 section 6.2).
 const (
-	alertWarning     = 1
-	alertCloseNotify = 0
+	alertCloseNotify       = 0
+	alertUnexpectedMessage = 10
+	alertBadRecordMAC      = 20
+	alertRecordOverflow    = 22
+	alertProtocolVersion   = 70
 )
 
 // keyUpdate is a type of handshake message (RFC 8446 section 4).
@@ -70,10 +73,35 @@ func (c *Conn) recv(p []byte, short bool) (int, syscall.Errno) {
 		return t.recv(p, short)
 	}
 	n, errno := socket.Recv(c.reg.FD(), p)
-	if errno == socket.ControlRecord {
+	switch {
+	case errno == socket.ControlRecord:
 		return c.control()
+	case unsealed(errno):
+		return c.breakOff(alerts[errno])
 	}
 	return n, errno
+}
+
+// alerts has what the kernel's TLS says of a record: it is not authentic, longer than one may
+// be, or of another version.
+var alerts = map[syscall.Errno]byte{
+	unix.EBADMSG:  alertBadRecordMAC,
+	unix.EMSGSIZE: alertRecordOverflow,
+	unix.EINVAL:   alertProtocolVersion,
+}
+
+func unsealed(errno syscall.Errno) bool { return alerts[errno] != 0 }
+
+// breakOff ends a connection whose records break the rules, with a fatal alert.
+func (c *Conn) breakOff(alert byte) (int, syscall.Errno) {
+	c.group.Log.Debug("TLS failed", "alert", alert)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.State() <= StateOpen {
+		_ = socket.SendAlert(c.reg.FD(), socket.AlertFatal, alert) // for whoever wants to know
+		c.failLocked(ReasonTLSProtocol)
+	}
+	return 0, socket.Again
 }
 
 // control reads a record of TLS that is not data. What it answers is recv's answer.
@@ -89,9 +117,11 @@ func (c *Conn) control() (int, syscall.Errno) {
 		// The keys for it are derived from a secret that was forgotten, and kernels before
 		// Linux 6.14 would not take them. What we send it can still read.
 		c.close(frame.StatusServiceRestart, "TLS key updates are not supported", ReasonTLSKeyUpdate)
-	default:
-		c.group.Log.Debug("TLS failed", "why", "an alert, or a record that must not come", "type", kind)
+	case kind == socket.RecordAlert:
+		c.group.Log.Debug("TLS failed", "why", "the peer has sent an alert", "alert", b[1])
 		c.fail(ReasonTLSProtocol)
+	default:
+		return c.breakOff(alertUnexpectedMessage)
 	}
 	return 0, socket.Again
 }
@@ -103,15 +133,9 @@ func (c *Conn) notifyLocked() bool {
 		return true
 	}
 	c.reg.BeforeWrite()
-	if socket.SendAlert(c.reg.FD(), alertWarning, alertCloseNotify) == socket.Again {
+	if socket.SendAlert(c.reg.FD(), socket.AlertWarning, alertCloseNotify) == socket.Again {
 		c.reg.WantWrite()
 		return false
 	}
 	return true // after any other errno nothing can be sent
-}
-
-// unsealed reports an errno of the kernel's TLS about a record that is longer than one may be, of
-// another version, or not authentic.
-func unsealed(errno syscall.Errno) bool {
-	return errno == unix.EBADMSG || errno == unix.EMSGSIZE || errno == unix.EINVAL
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks need beside Go, with apt, on Debian and as root:
-# chromium (the chat page), gcc (the race detector), user-mode-linux and iproute2
+# chromium (the chat page), gcc (the race detector), user-mode-linux, iproute2 and kmod
 # (more connections than a process may have descriptors), systemd and shellcheck
 # (packaging), curl, git and jq (scripts).
 # Tools already there are left alone.
@@ -15,6 +15,7 @@ need git git ca-certificates
 need jq jq
 need linux.uml user-mode-linux
 need ip iproute2
+need insmod kmod
 need systemd-analyze systemd
 need shellcheck shellcheck
 if ((${#missing[@]} == 0)); then

@@ -95,7 +95,7 @@ func TestBrokenRecords(t *testing.T) {
 			}
 			for _, piece := range []int{1 << 20, 7, 1} {
 				t.Run(fmt.Sprintf("%s, %s in pieces of %d", c.name, tls.VersionName(version), piece), func(t *testing.T) {
-					srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
+					srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(), TLS: inUserSpace})
 					client := conntest.Connect(t, addr)
 					client.Dribble(piece)
 					config := ca.Trust("localhost")
@@ -117,7 +117,7 @@ func TestBrokenRecords(t *testing.T) {
 // A KeyUpdate asks for an answer each. One who reads none of them is cut off, and what waits
 // for him stays bounded; one who does is served.
 func TestKeyUpdates(t *testing.T) {
-	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Push(), WriteQueueTotal: 1 << 30})
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Push(), WriteQueueTotal: 1 << 30, TLS: inUserSpace})
 	good, network, r := byHand(t, conntest.Connect(t, addr), ca.Trust("localhost"))
 	for range 10 {
 		send(t, network, r.Update(true))

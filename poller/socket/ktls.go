@@ -47,6 +47,12 @@ const (
 	RecordHandshake = 22
 )
 
+// Levels of alerts (RFC 8446 section 6).
+const (
+	AlertWarning = 1
+	AlertFatal   = 2
+)
+
 // ControlRecord is the errno of Recv when the next record is not data: RecvControl
 // takes it. Only the kernel's TLS gives it.
 const ControlRecord = unix.EIO
@@ -104,6 +110,10 @@ func RecvControl(fd int, p []byte) (kind byte, n int, errno syscall.Errno) {
 // SendAlert sends an alert (RFC 8446 section 6). With Again there was no room for it, or
 // records before it have none yet: they would be lost if the socket was shut down behind it.
 func SendAlert(fd int, level, description byte) syscall.Errno {
+	if level == AlertFatal {
+		// The fault that it is about would keep it from being sent. Reading forgets it.
+		_, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	}
 	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	if n, _ := unix.Poll(ready, 0); n == 0 {
 		// So much is free whenever the kernel reports room that it takes the rest of a
