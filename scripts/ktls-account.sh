@@ -15,5 +15,51 @@ fi
 
 export ROOST_REQUIRE_KTLS=1
 (cd poller/socket && "$work/socket.test" -test.run 'TLS|Alert|Forged')
+# Small buffers: the close, and the alert behind it, find them full.
+[[ ! -d $modules ]] || echo "4096 16384 65536" >/proc/sys/net/ipv4/tcp_wmem
 (cd conn/server && "$work/server.test" -test.timeout 280s \
-	-test.run 'TLS|Secure|Certificate|Record|Handshake|Truncated|Resumption|ServerName|LeastVersion|Renegotiation')
+	-test.run 'KernelTLS|EchoOverTLS|PlainAndSecure|SlowConsumerOverTLS|BacklogOverTLS|ShutdownOverTLS|HTTPOverTLS|Truncated')
+
+port=18000 admin=18001
+"$work/roost" --listen "tls:127.0.0.1:$port" --tls-cert "$work/cert.pem" --tls-key "$work/key.pem" --ktls require \
+	--admin "127.0.0.1:$admin" --handshake-timeout 5m --ping-interval 10h &
+server=$!
+bench=
+# shellcheck disable=SC2317 # called by trap
+cleanup() { kill -KILL "$server" ${bench:+"$bench"} 2>/dev/null || true; }
+trap cleanup EXIT
+until "$work/roost" health --ready --admin "127.0.0.1:$admin" >/dev/null 2>&1; do
+	kill -0 "$server"
+	sleep 0.1
+done
+
+metric() { curl -sS --fail "http://127.0.0.1:$admin/metrics" | awk -v name="$1" '$1 == name { printf "%d\n", $2; found = 1 } END { exit !found }'; }
+live() { # bytes of objects, right after a collection; what a pool holds survives one
+	local heap="http://127.0.0.1:$admin/debug/pprof/heap?gc=1"
+	for _ in 1 2; do curl -sS --fail -o /dev/null "$heap"; done
+	curl -sS --fail "$heap&debug=1" | awk '/^# HeapAlloc = / { print $4 }'
+}
+hold() { # connections; returns when all are there
+	"$work/roost-bench" run --url "wss://127.0.0.1:$port/ws" --ca "$work/cert.pem" --scenario idle --conns "$1" \
+		--settle 10h --handshake-timeout 5m --timeout 5m --quiet --out none >/dev/null &
+	bench=$!
+	until (($(metric roost_tls_kernel_connections) == $1)); do
+		kill -0 "$bench"
+		sleep 1
+	done
+}
+leave() {
+	kill -KILL "$bench"
+	wait "$bench" 2>/dev/null || true
+	until (($(metric roost_connections) == 0)); do sleep 1; done
+}
+
+hold 100 # what the first ones make the process grow by is not theirs
+leave
+before=$(live) resident=$(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status")
+hold "$connections"
+each=$((($(live) - before) / connections))
+resident=$((($(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status") - resident) / connections))
+curl -sS --fail "http://127.0.0.1:$admin/debug/density" | grep '^TLS'
+echo "$each bytes of live objects per connection at $connections connections, $resident bytes of resident memory, ceiling $ceiling"
+((each <= ceiling)) || { echo "an idle connection costs more than it may" >&2; exit 1; }
