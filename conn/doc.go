@@ -32,7 +32,8 @@
 //	netpoll's map entry               ~  40 B
 //	hub slot                              8 B
 //
-// A connection with TLS has a TLS and a session of crypto/tls besides, about 7 kB.
+// A connection with TLS has a TLS and a session of crypto/tls besides, about 7 kB, until
+// the kernel takes them over, if it does; see KernelTLS.
 //
 // The rest of what the process grows by per connection, less than half as much, is
 // the garbage collector's headroom and the garbage of the handshakes. TestSizes

@@ -76,7 +76,8 @@ func (c *Conn) tls() *TLS {
 }
 
 // Session is the TLS of c, nil if it has none, its handshake is not over, or it has failed. It may be called by
-// the Handler and by Config.Seat and Config.HandOff.
+// the Handler and by Config.Seat and Config.HandOff. Behind OnOpen it is nil too if the kernel has taken
+// the TLS over: who wants to know of a client's certificate later asks then.
 func (c *Conn) Session() *secure.Session {
 	if t := c.tls(); t != nil && t.phase.Load() == sealed {
 		return t.session

@@ -234,8 +234,8 @@ func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out == nil {
-		if t := c.tls(); t != nil {
-			c.flushLocked() // the last record may wait
+		if c.tls() != nil || c.flag&kernel != 0 {
+			c.flushLocked() // the last record may wait, or the alert behind it
 		}
 		return
 	}

@@ -128,6 +128,7 @@ func TestKernelTLSClose(t *testing.T) {
 		if code := c.Closed(); code != leave.code { // it fails where the stream is cut off
 			t.Errorf("%d: closed with %d", i, code)
 		}
+		_ = c.Close()
 		eventually(t, "it is counted", func() bool { return srv.Stats().Ended[leave.why] == 1 })
 	}
 	// close_notify without a close frame.

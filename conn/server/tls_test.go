@@ -357,9 +357,12 @@ func TestSlowConsumerOverTLS(t *testing.T) {
 }
 
 // TestBacklogOverTLS has a client that reads only when the server's queue is long: every byte
-// arrives, whatever was sealed when the socket was full.
+// arrives, whatever was sealed when the socket was full, and the close behind it.
 func TestBacklogOverTLS(t *testing.T) {
-	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Push(), WriteQueueFrames: -1, WriteQueueBytes: -1, WriteQueueTotal: -1})
+	srv, addr, _, ca := startTLS(t, server.Config{
+		Handler: server.Push(), WriteQueueFrames: -1, WriteQueueBytes: -1, WriteQueueTotal: -1,
+		CloseTimeout: -1, // the end must come by itself
+	})
 	c := conntest.DialTLS(t, addr, "/ws", ca.Trust("localhost"))
 	sent := 0
 	eventually(t, "much waits", func() bool {
@@ -370,9 +373,18 @@ func TestBacklogOverTLS(t *testing.T) {
 		sent++
 		return srv.Stats().WriteQueued > 2<<20
 	})
+	eventually(t, "all of it waits", func() bool { return srv.Stats().MessagesOut == uint64(sent) })
+	srv.Hub().Each(func(of *conn.Conn) { of.Close(4000, "") })
 	for i := range sent {
 		c.ExpectText(fmt.Sprintf("%d %s", i, strings.Repeat("q", i*37%20_000)))
 	}
+	if op, p, err := c.Next(); op != ws.OpClose || ws.StatusCode(p[0])<<8|ws.StatusCode(p[1]) != 4000 {
+		t.Fatal(op, err)
+	}
+	if _, _, err := c.Next(); !errors.Is(err, io.EOF) { // io.ErrUnexpectedEOF without close_notify
+		t.Errorf("the stream ends with %v, want a close_notify", err)
+	}
+	_ = c.Close()
 	eventually(t, "nothing waits", func() bool { return srv.Stats().WriteQueued == 0 })
 }
 

@@ -116,8 +116,8 @@ func SendAlert(fd int, level, description byte) syscall.Errno {
 	}
 	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 	if n, _ := unix.Poll(ready, 0); n == 0 {
-		// So much is free whenever the kernel reports room that it takes the rest of a
-		// record, which it keeps until then, and this alert.
+		// Now that it was asked, the kernel will report room, a third of the buffer: so
+		// much that it takes the rest of a record, which it keeps until then, and this alert.
 		return Again
 	}
 	oob := make([]byte, unix.CmsgSpace(1))
