@@ -24,9 +24,9 @@ port=18000 admin=18001
 "$work/roost" --listen "tls:127.0.0.1:$port" --tls-cert "$work/cert.pem" --tls-key "$work/key.pem" --ktls require \
 	--admin "127.0.0.1:$admin" --handshake-timeout 5m --ping-interval 10h &
 server=$!
-bench=
+benches=()
 # shellcheck disable=SC2317 # called by trap
-cleanup() { kill -KILL "$server" ${bench:+"$bench"} 2>/dev/null || true; }
+cleanup() { kill -KILL "$server" "${benches[@]}" 2>/dev/null || true; }
 trap cleanup EXIT
 until "$work/roost" health --ready --admin "127.0.0.1:$admin" >/dev/null 2>&1; do
 	kill -0 "$server"
@@ -39,27 +39,24 @@ live() { # bytes of objects, right after a collection; what a pool holds survive
 	for _ in 1 2; do curl -sS --fail -o /dev/null "$heap"; done
 	curl -sS --fail "$heap&debug=1" | awk '/^# HeapAlloc = / { print $4 }'
 }
-hold() { # connections; returns when all are there
+resident() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status"; }
+hold() { # connections more; returns when they are there
+	local all=$(($(metric roost_tls_kernel_connections) + $1))
 	"$work/roost-bench" run --url "wss://127.0.0.1:$port/ws" --ca "$work/cert.pem" --scenario idle --conns "$1" \
 		--settle 10h --handshake-timeout 5m --timeout 5m --quiet --out none >/dev/null &
-	bench=$!
-	until (($(metric roost_tls_kernel_connections) == $1)); do
-		kill -0 "$bench"
+	benches+=($!)
+	until (($(metric roost_tls_kernel_connections) == all)); do
+		kill -0 "${benches[-1]}"
 		sleep 1
 	done
 }
-leave() {
-	kill -KILL "$bench"
-	wait "$bench" 2>/dev/null || true
-	until (($(metric roost_connections) == 0)); do sleep 1; done
-}
 
-hold 100 # what the first ones make the process grow by is not theirs
-leave
-before=$(live) resident=$(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status")
-hold "$connections"
-each=$((($(live) - before) / connections))
-resident=$((($(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status") - resident) / connections))
+first=$((connections / 3)) # what they make the process grow by is not theirs alone
+hold "$first"
+live=$(live) resident=$(resident)
+hold $((connections - first))
+live=$((($(live) - live) / (connections - first)))
+resident=$((($(resident) - resident) / (connections - first)))
 curl -sS --fail "http://127.0.0.1:$admin/debug/density" | grep '^TLS'
-echo "$each bytes of live objects per connection at $connections connections, $resident bytes of resident memory, ceiling $ceiling"
-((each <= ceiling)) || { echo "an idle connection costs more than it may" >&2; exit 1; }
+echo "$live bytes of live objects per connection at $connections connections, $resident bytes of resident memory, ceiling $ceiling"
+((live <= ceiling)) || { echo "an idle connection costs more than it may" >&2; exit 1; }

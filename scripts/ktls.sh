@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of TLS where the kernel does it, then holds N connections (default
-# 500) over wss and measures what each takes of the process. Fails when that is more
-# than CEILING bytes (default 450), or a connection is not in the kernel.
+# 900) over wss and measures what each takes of the process. Fails when that is more
+# than CEILING bytes of live objects (default 450), or a connection is not in the kernel.
 #
 #   scripts/ktls.sh [N] [CEILING]
 #
@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-connections=${1:-500} ceiling=${2:-450}
+connections=${1:-900} ceiling=${2:-450}
 [[ $connections =~ ^[1-9][0-9]*$ && $ceiling =~ ^[1-9][0-9]*$ ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 work=$(mktemp -d)
