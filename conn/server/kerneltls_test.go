@@ -3,11 +3,17 @@
 package server_test
 
 import (
+	"bufio"
 	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -253,4 +259,69 @@ func TestKernelTLSBesideTheRequest(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Clients that come, send, and leave in every way and at any point, beside one who listens:
+// nothing is lost to him, and nothing is left of them.
+func TestKernelTLSComingAndGoing(t *testing.T) {
+	needKernelTLS(t)
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Chat(), WriteQueueFrames: -1})
+	listener := conntest.DialTLS(t, addr, "/ws", ca.Trust("localhost"))
+	eventually(t, "the listener is in", func() bool { return srv.Clients() == 1 })
+	const clients, each = 8, 12
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for k := range each {
+				nc, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				tc := tls.Client(nc, ca.Trust("localhost"))
+				_ = tc.SetDeadline(time.Now().Add(conntest.Patience))
+				text := fmt.Sprintf("%d %d", i, k)
+				first := conntest.Request(addr, "/ws") + string(conntest.Frame(true, ws.OpText, text))
+				if _, err := tc.Write([]byte(first)); err != nil {
+					t.Error(err)
+				}
+				if res, err := http.ReadResponse(bufio.NewReader(tc), nil); err != nil || res.StatusCode != 101 {
+					t.Error(res, err)
+				}
+				switch k % 4 {
+				case 0:
+					_ = nc.(*net.TCPConn).SetLinger(0) // RST, perhaps before the message was read
+					_, _ = tc.Write(conntest.Frame(true, ws.OpPing, "a last word"))
+				case 1:
+					_ = tc.CloseWrite()
+				case 2:
+					_, _ = tc.Write(conntest.CloseFrame(1000, ""))
+				case 3:
+					_, _ = nc.Write([]byte{conntest.RecordData, 3, 3, 1, 0, 0}) // half a record
+				}
+				_ = nc.Close()
+			}
+		})
+	}
+	seen := map[string]bool{}
+	next := map[byte]int{}
+	for len(seen) < clients*each*3/4 { // those who left with RST may have been too fast
+		_, p, err := listener.Next()
+		if err != nil {
+			t.Fatalf("after %d messages: %v", len(seen), err)
+		}
+		var client, number int
+		if _, err := fmt.Sscanf(string(p), "%d %d", &client, &number); err != nil || seen[string(p)] || number < next[byte(client)] {
+			t.Fatalf("%q, %v, next is %d", p, err, next[byte(client)])
+		}
+		if number%4 != 0 {
+			seen[string(p)] = true
+		}
+		next[byte(client)] = number + 1
+	}
+	all.Wait()
+	eventually(t, "nobody else is left", func() bool {
+		st := srv.Stats()
+		return st.TLSOpen == 1 && st.TLSKernel == 1 && st.Open == 1 && st.Closing == 0 && st.Handshaking == 0 && st.WriteQueued == 0
+	})
 }
