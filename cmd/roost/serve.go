@@ -34,9 +34,7 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 	defer out.flush(time.Second) // behind everything else that is deferred
 	log := f.logger(out, level)
 	descriptors := raiseLimit(log, f)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(headroom)
-	}
+	setHeadroom(len(f.TLSCert) > 0)
 	f.limitMemory()
 
 	systemd := newSystemd(log)
@@ -83,11 +81,6 @@ func serve(line *commandLine, stderr io.Writer, signals <-chan os.Signal) int {
 		}
 	}
 }
-
-// headroom is how much the heap may grow beyond what is alive before it is collected,
-// in percent. Messages leave no garbage, only handshakes and publishing do, so a
-// quarter of Go's default costs little time and a third less memory.
-const headroom = 25
 
 // limitMemory gives Go's memory limit 90 % of --max-memory, unless the environment says
 // otherwise: the heap is collected before a client has to go. The defaults of
