@@ -32,7 +32,7 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 		case errno != 0:
 			c.fail(ReasonNone)
 			return poller.Wait
-		case n == 0:
+		case n == 0 && (!c.inKernel() || socket.Ended(c.reg.FD())):
 			// Our last bytes may still be on their way out: the peer has closed only
 			// its own side.
 			c.mu.Lock()
@@ -40,7 +40,7 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 			c.mu.Unlock()
 			return poller.Wait
 		}
-		budget -= n
+		budget -= max(n, leastCost)
 	}
 	return poller.Again
 }

@@ -33,6 +33,7 @@ const (
 	alertBadRecordMAC      = 20
 	alertRecordOverflow    = 22
 	alertProtocolVersion   = 70
+	alertUserCanceled      = 90
 )
 
 // keyUpdate is a type of handshake message (RFC 8446 section 4).
@@ -78,6 +79,9 @@ func (c *Conn) recv(p []byte, short bool) (int, syscall.Errno) {
 		return c.control()
 	case unsealed(errno):
 		return c.breakOff(alerts[errno])
+	case n == 0 && errno == 0 && c.inKernel() && !socket.Ended(c.reg.FD()):
+		c.reg.Call()
+		return 0, socket.Again
 	}
 	return n, errno
 }
@@ -104,25 +108,39 @@ func (c *Conn) breakOff(alert byte) (int, syscall.Errno) {
 	return 0, socket.Again
 }
 
-// control reads a record of TLS that is not data. What it answers is recv's answer.
+// control reads a record of TLS that is not data, or several of one kind. What it answers is
+// recv's answer.
 func (c *Conn) control() (int, syscall.Errno) {
 	var b [64]byte
 	kind, n, errno := socket.RecvControl(c.reg.FD(), b[:])
 	switch {
 	case errno != 0:
 		return 0, errno
-	case kind == socket.RecordAlert && n == 2 && b[1] == alertCloseNotify:
-		return 0, 0
+	case kind == socket.RecordAlert && n > 0 && n%2 == 0:
+		return c.alerted(b[:n])
 	case kind == socket.RecordHandshake && n == 5 && b[0] == keyUpdate:
 		// The keys for it are derived from a secret that was forgotten, and kernels before
 		// Linux 6.14 would not take them. What we send it can still read.
 		c.close(frame.StatusServiceRestart, "TLS key updates are not supported", ReasonTLSKeyUpdate)
-	case kind == socket.RecordAlert:
-		c.group.Log.Debug("TLS failed", "why", "the peer has sent an alert", "alert", b[1])
-		c.fail(ReasonTLSProtocol)
-	default:
-		return c.breakOff(alertUnexpectedMessage)
+		return 0, socket.Again
 	}
+	return c.breakOff(alertUnexpectedMessage)
+}
+
+// alerted meets the alerts of the peer: two bytes each, the second says what.
+func (c *Conn) alerted(b []byte) (int, syscall.Errno) {
+	for ; len(b) > 0; b = b[2:] {
+		switch b[1] {
+		case alertCloseNotify:
+			return 0, 0
+		case alertUserCanceled: // some send it before they close, and it means nothing else
+		default:
+			c.group.Log.Debug("TLS failed", "why", "the peer has sent an alert", "alert", b[1])
+			c.fail(ReasonTLSProtocol)
+			return 0, socket.Again
+		}
+	}
+	c.reg.Call() // for what is behind
 	return 0, socket.Again
 }
 

@@ -39,6 +39,7 @@ live() { # bytes of objects, right after a collection; what a pool holds survive
 	for _ in 1 2; do curl -sS --fail -o /dev/null "$heap"; done
 	curl -sS --fail "$heap&debug=1" | awk '/^# HeapAlloc = / { print $4 }'
 }
+slab() { awk '/^Slab:/ { print $2 * 1024 }' /proc/meminfo; }
 resident() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$server/status"; }
 hold() { # connections more; returns when they are there
 	local all=$(($(metric roost_tls_kernel_connections) + $1))
@@ -53,10 +54,12 @@ hold() { # connections more; returns when they are there
 
 first=$((connections / 3)) # what they make the process grow by is not theirs alone
 hold "$first"
-live=$(live) resident=$(resident)
+live=$(live) resident=$(resident) slab=$(slab)
 hold $((connections - first))
 live=$((($(live) - live) / (connections - first)))
 resident=$((($(resident) - resident) / (connections - first)))
+slab=$((($(slab) - slab) / (connections - first)))
 curl -sS --fail "http://127.0.0.1:$admin/debug/density" | grep '^TLS'
 echo "$live bytes of live objects per connection at $connections connections, $resident bytes of resident memory, ceiling $ceiling"
+echo "the kernel's slabs grew by $slab bytes per connection: both ends, of which ours has TLS"
 ((live <= ceiling)) || { echo "an idle connection costs more than it may" >&2; exit 1; }

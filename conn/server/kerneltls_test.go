@@ -200,13 +200,14 @@ func TestKernelTLSControlRecords(t *testing.T) {
 	}
 }
 
-// Empty records are no end of the stream.
+// Empty records are no end of the stream, and neither is an alert that says nothing.
 func TestKernelTLSEmptyRecords(t *testing.T) {
 	needKernelTLS(t)
 	_, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
 	c, network, r := byHand(t, conntest.Connect(t, addr), ca.Trust("localhost"))
 	for range 20 {
 		send(t, network, r.Seal(conntest.RecordData, nil))
+		send(t, network, r.Seal(conntest.RecordAlert, []byte{1, 90})) // user_canceled
 	}
 	send(t, network, r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpText, "here")))
 	c.ExpectText("here")

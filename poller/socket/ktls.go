@@ -107,6 +107,15 @@ func RecvControl(fd int, p []byte) (kind byte, n int, errno syscall.Errno) {
 	return 0, n, 0
 }
 
+// Ended reports whether the peer of fd has closed its sending side, or the connection has
+// failed. With the kernel's TLS a Recv of 0 bytes alone does not say so: an empty record in front
+// of one that is not data gives it too.
+func Ended(fd int) bool {
+	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, _ := unix.Poll(ready, 0)
+	return n > 0
+}
+
 // SendAlert sends an alert (RFC 8446 section 6). With Again there was no room for it, or
 // records before it have none yet: they would be lost if the socket was shut down behind it.
 func SendAlert(fd int, level, description byte) syscall.Errno {
