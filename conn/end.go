@@ -21,18 +21,14 @@ import (
 func (c *Conn) discard(w *poller.Worker) poller.Next {
 	c.forgetInbound()
 	for budget := max(c.group.ReadBudget, len(w.Buffer)); budget > 0; {
-		n, errno := socket.Recv(c.reg.FD(), w.Buffer)
-		if errno == socket.ControlRecord { // the alert that says what FIN says, or one that comes too late
-			_, n, errno = socket.RecvControl(c.reg.FD(), w.Buffer)
-			n++ // even an empty one is no end
-		}
+		n, errno := c.recvAny(w.Buffer)
 		switch {
 		case errno == socket.Again:
 			return poller.Wait
 		case errno != 0:
 			c.fail(ReasonNone)
 			return poller.Wait
-		case n == 0 && (!c.inKernel() || socket.Ended(c.reg.FD())):
+		case n == 0:
 			// Our last bytes may still be on their way out: the peer has closed only
 			// its own side.
 			c.mu.Lock()
@@ -40,7 +36,7 @@ func (c *Conn) discard(w *poller.Worker) poller.Next {
 			c.mu.Unlock()
 			return poller.Wait
 		}
-		budget -= max(n, leastCost)
+		budget -= c.cost(n)
 	}
 	return poller.Again
 }

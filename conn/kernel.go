@@ -59,6 +59,7 @@ func (t *TLS) offload() {
 		c.state.Or(kernel)
 		t.session = nil
 		c.reg.SetHandler(c)
+	case errors.Is(err, unix.ENOTCONN): // the peer has closed its side already, and will be gone soon
 	case errors.Is(err, secure.ErrKept) && c.group.KernelTLS == KernelTLSAuto:
 		st.TLSKept.Add(1)
 		c.group.Log.Debug("the kernel does not do the TLS of a connection", "why", err)
@@ -68,33 +69,81 @@ func (t *TLS) offload() {
 	}
 }
 
+// kernelMost is how much is read at once from the kernel's TLS, in bytes. It decrypts records
+// until it has as much, however small they are, and kernelCost is what makes of each byte that it may
+// have been one of those.
+const (
+	kernelMost = 4 << 10
+	kernelCost = 4
+)
+
+// leastCost is what any read takes from the budget of a run, in bytes.
+const leastCost = 64
+
+// cost is what a read of n bytes takes from the budget of a run.
+func (c *Conn) cost(n int) int {
+	if c.inKernel() {
+		return max(leastCost, n) * kernelCost
+	}
+	return max(leastCost, n)
+}
+
 // recv is socket.Recv with what comes decrypted, here or by the kernel. short is as for TLS.recv.
 func (c *Conn) recv(p []byte, short bool) (int, syscall.Errno) {
 	if t := c.tls(); t != nil {
 		return t.recv(p, short)
 	}
-	n, errno := socket.Recv(c.reg.FD(), p)
+	if !c.inKernel() {
+		return socket.Recv(c.reg.FD(), p)
+	}
+	n, errno := socket.RecvTLS(c.reg.FD(), p[:min(len(p), kernelMost)])
 	switch {
 	case errno == socket.ControlRecord:
 		return c.control()
 	case unsealed(errno):
-		return c.breakOff(alerts[errno])
-	case n == 0 && errno == 0 && c.inKernel() && !socket.Ended(c.reg.FD()):
+		return c.breakOff(alertOf(errno))
+	case n == 0 && errno == 0 && !socket.Ended(c.reg.FD()):
 		c.reg.Call()
 		return 0, socket.Again
 	}
 	return n, errno
 }
 
-// alerts has what the kernel's TLS says of a record: it is not authentic, longer than one may
-// be, or of another version.
-var alerts = map[syscall.Errno]byte{
-	unix.EBADMSG:  alertBadRecordMAC,
-	unix.EMSGSIZE: alertRecordOverflow,
-	unix.EINVAL:   alertProtocolVersion,
+// recvAny is for what nobody wants to know any more: what it reads may be encrypted.
+func (c *Conn) recvAny(p []byte) (int, syscall.Errno) {
+	if !c.inKernel() {
+		return socket.Recv(c.reg.FD(), p)
+	}
+	n, errno := socket.RecvTLS(c.reg.FD(), p[:min(len(p), kernelMost)])
+	if errno == socket.ControlRecord { // the alert that says what FIN says, or one that comes too late
+		_, n, errno = socket.RecvControl(c.reg.FD(), p)
+	}
+	switch {
+	case (unsealed(errno) || errno == unix.EKEYEXPIRED) && !socket.Ended(c.reg.FD()):
+		return 0, socket.Again // no more can be read, but our last bytes may be on their way
+	case unsealed(errno) || errno == unix.EKEYEXPIRED:
+		return 0, 0
+	case errno == 0 && n == 0 && !socket.Ended(c.reg.FD()):
+		return 1, 0
+	}
+	return n, errno
 }
 
-func unsealed(errno syscall.Errno) bool { return alerts[errno] != 0 }
+// unsealed reports an errno of the kernel's TLS about a record: it is not authentic, longer than one
+// may be, or of another version.
+func unsealed(errno syscall.Errno) bool {
+	return errno == unix.EBADMSG || errno == unix.EMSGSIZE || errno == unix.EINVAL
+}
+
+func alertOf(errno syscall.Errno) byte {
+	switch errno {
+	case unix.EBADMSG:
+		return alertBadRecordMAC
+	case unix.EMSGSIZE:
+		return alertRecordOverflow
+	}
+	return alertProtocolVersion
+}
 
 // breakOff ends a connection whose records break the rules, with a fatal alert.
 func (c *Conn) breakOff(alert byte) (int, syscall.Errno) {

@@ -24,10 +24,6 @@ type inbound struct {
 	unread   bool   // rest and the socket may hold more than an event will announce
 }
 
-// leastCost is what a read takes from the budget of a run, however little it brings, in
-// bytes: the kernel's TLS gives a record at a time.
-const leastCost = 64
-
 // Ready runs the connection: it flushes, reads, parses and delivers. It is called
 // by the poller.
 func (c *Conn) Ready(w *poller.Worker, ev poller.Events) poller.Next {
@@ -78,7 +74,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 	short := ev&^poller.Writable == poller.Readable
 	pending := ev&^poller.Writable != 0 // else there is only room to write
 	raw := short                        // what holds for the socket, while records are decrypted one by one
-	plain := c.tls() == nil
+	plain := c.tls() == nil && !c.inKernel()
 	short = short && plain
 	for {
 		kept := 0
@@ -110,7 +106,7 @@ func (c *Conn) read(w *poller.Worker, s *Scratch, ev poller.Events) poller.Next 
 			return poller.Wait
 		}
 		n, errno := c.recv(buf[kept:], raw)
-		cost := max(n, leastCost)
+		cost := c.cost(n)
 		if t := c.tls(); t != nil {
 			cost = max(cost, t.session.Wire()) // tiny records are as much work as large ones
 		}
@@ -157,12 +153,11 @@ func (c *Conn) seeWhetherGone(s *Scratch, in *inbound) {
 	}
 }
 
-// ending reports that the descriptor is closed as soon as our last bytes are out, and that
-// a read which came short has emptied it: the kernel's TLS gives data and alerts apart.
+// ending reports that the descriptor is closed as soon as our last bytes are out.
 func (c *Conn) ending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.flag&peerDone != 0 && !c.inKernel()
+	return c.flag&peerDone != 0
 }
 
 func (c *Conn) eofReason() Reason {

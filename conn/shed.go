@@ -65,6 +65,12 @@ func (c *Conn) HandshakeAge() (time.Duration, bool) {
 	if c.State() != StateHandshaking {
 		return age, false
 	}
+	// The kernel may be about to take the TLS over.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.State() != StateHandshaking {
+		return age, false
+	}
 	if t := c.tls(); t != nil && t.phase.Load() != hello {
 		age = t.Idle(time.Now())
 	}

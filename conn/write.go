@@ -234,7 +234,7 @@ func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out == nil {
-		if c.tls() != nil || c.flag&kernel != 0 {
+		if c.tls() != nil || c.inKernel() {
 			c.flushLocked() // the last record may wait, or the alert behind it
 		}
 		return

@@ -37,12 +37,8 @@ func TestHeadroomFollowsHeap(t *testing.T) {
 			}
 		}
 	}
-	ballast := make([]*[1 << 10]byte, 64<<10)
-	for i := range ballast {
-		ballast[i] = new([1 << 10]byte)
-	}
+	ballast := make([]byte, 64<<20)
 	until("64 MiB are alive", func(p int) bool { return p == headroom })
 	runtime.KeepAlive(ballast)
-	ballast = nil
 	until("they are gone", func(p int) bool { return p > headroom })
 }

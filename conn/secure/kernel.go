@@ -110,7 +110,7 @@ var ErrKept = errors.New("TLS stays in user space")
 // connection is of no more use. It may be called once.
 func (s *Session) Offload(fd int) error {
 	o := s.offload
-	s.offload = nil
+	client, server := s.takeSecrets()
 	state := s.tls.ConnectionState()
 	switch {
 	case state.Version != tls.VersionTLS13:
@@ -124,11 +124,11 @@ func (s *Session) Offload(fd int) error {
 	case o.more || s.record.begun() || s.Waiting() > 0:
 		return fmt.Errorf("%w: bytes are on their way", ErrKept)
 	}
-	receive, err := key(state.CipherSuite, o.client, o.received)
+	receive, err := key(state.CipherSuite, client, o.received)
 	if err != nil {
 		return err
 	}
-	send, err := key(state.CipherSuite, o.server, o.sent)
+	send, err := key(state.CipherSuite, server, o.sent)
 	if err != nil {
 		return err
 	}
@@ -137,6 +137,16 @@ func (s *Session) Offload(fd int) error {
 		return fmt.Errorf("%w: %w", ErrKept, err)
 	}
 	return err
+}
+
+// takeSecrets ends the time in which the session may be handed over. What crypto/tls keeps of its
+// configuration has no secrets any more.
+func (s *Session) takeSecrets() (client, server []byte) {
+	if o := s.offload; o != nil {
+		s.offload = nil
+		client, server, o.client, o.server = o.client, o.server, nil, nil
+	}
+	return client, server
 }
 
 // key is derived from a traffic secret (RFC 8446 section 7.3).

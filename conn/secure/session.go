@@ -218,7 +218,8 @@ func (s *Session) forget() {
 // HandOver returns the session as a net.Conn over nc, until TakeBack. Nobody else may use
 // it meanwhile. Closing it closes nc.
 func (s *Session) HandOver(nc net.Conn) *tls.Conn {
-	s.nc, s.offload = nc, nil
+	s.nc = nc
+	s.takeSecrets()
 	return s.tls
 }
 

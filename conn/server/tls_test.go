@@ -398,6 +398,7 @@ func TestIdleTLSConnections(t *testing.T) {
 }
 
 func idleTLSConnections(t *testing.T, config server.TLS, most int64) {
+	t.Helper()
 	const n = 1000
 	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Push(), PingInterval: -1, TLS: config})
 	open := func() net.Conn {

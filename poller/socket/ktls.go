@@ -88,10 +88,30 @@ func (k *TLSKey) info() []byte {
 	return binary.BigEndian.AppendUint64(b, k.Seq)
 }
 
-// RecvControl reads a record into p, or what there is room for, and tells its type.
+// RecvTLS is Recv for sockets with the kernel's TLS. It decrypts records as long as some are there
+// and p is not full, and empty ones fill nothing: so the Go scheduler is told of the call.
+func RecvTLS(fd int, p []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.Syscall6(unix.SYS_RECVFROM, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+		if errno == 0 {
+			return int(n), 0
+		}
+		if errno != unix.EINTR {
+			return 0, errno
+		}
+	}
+}
+
+// RecvControl reads records that are not data into p, or what there is room for, all of one type,
+// and tells it.
 func RecvControl(fd int, p []byte) (kind byte, n int, errno syscall.Errno) {
 	oob := make([]byte, unix.CmsgSpace(1))
-	n, oobn, _, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT)
+	var oobn int
+	err := error(unix.EINTR)
+	for err == unix.EINTR {
+		n, oobn, _, _, err = unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT)
+	}
 	if err != nil {
 		if !errors.As(err, &errno) {
 			errno = unix.EIO
@@ -107,13 +127,21 @@ func RecvControl(fd int, p []byte) (kind byte, n int, errno syscall.Errno) {
 	return 0, n, 0
 }
 
-// Ended reports whether the peer of fd has closed its sending side, or the connection has
-// failed. With the kernel's TLS a Recv of 0 bytes alone does not say so: an empty record in front
+// poll asks for events without waiting for them (poll(2)).
+func poll(fd int, events int16) int16 {
+	ready := []unix.PollFd{{Fd: int32(fd), Events: events}}
+	for {
+		if _, err := unix.Poll(ready, 0); err != unix.EINTR {
+			return ready[0].Revents
+		}
+	}
+}
+
+// Ended reports whether the peer of fd has closed its sending side, or there is no connection
+// any more. With the kernel's TLS a Recv of 0 bytes alone does not say so: an empty record in front
 // of one that is not data gives it too.
 func Ended(fd int) bool {
-	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-	n, _ := unix.Poll(ready, 0)
-	return n > 0
+	return poll(fd, unix.POLLRDHUP)&(unix.POLLRDHUP|unix.POLLHUP) != 0
 }
 
 // SendAlert sends an alert (RFC 8446 section 6). With Again there was no room for it, or
@@ -123,8 +151,7 @@ func SendAlert(fd int, level, description byte) syscall.Errno {
 		// The fault that it is about would keep it from being sent. Reading forgets it.
 		_, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	}
-	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	if n, _ := unix.Poll(ready, 0); n == 0 {
+	if poll(fd, unix.POLLOUT) == 0 {
 		// Now that it was asked, the kernel will report room, a third of the buffer: so
 		// much that it takes the rest of a record, which it keeps until then, and this alert.
 		return Again
@@ -134,10 +161,13 @@ func SendAlert(fd int, level, description byte) syscall.Errno {
 	h.Level, h.Type = unix.SOL_TLS, tlsSetRecordType
 	h.SetLen(unix.CmsgLen(1))
 	oob[unix.CmsgLen(0)] = RecordAlert
-	var errno syscall.Errno
-	_, err := unix.SendmsgN(fd, []byte{level, description}, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-	errors.As(err, &errno)
-	return errno
+	for {
+		var errno syscall.Errno
+		_, err := unix.SendmsgN(fd, []byte{level, description}, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if errors.As(err, &errno); errno != unix.EINTR {
+			return errno
+		}
+	}
 }
 
 // KernelTLS tells which of TLSSuites this kernel knows, by having it encrypt and decrypt
@@ -162,22 +192,23 @@ func tryTLS(suite uint16) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close() //nolint:errcheck // nobody uses it
+	defer l.Close()
 	key := &TLSKey{Suite: suite, Key: make([]byte, 32), IV: make([]byte, 12)}
 	if suite == 0x1301 {
 		key.Key = key.Key[:16]
 	}
 	_, _ = rand.Read(key.Key) // does not fail
-	ends := [2]net.Conn{}
-	for i, open := range []func() (net.Conn, error){
-		func() (net.Conn, error) { return net.Dial("tcp4", l.Addr().String()) }, l.Accept,
-	} {
-		if ends[i], err = open(); err != nil {
-			return err
-		}
-		defer ends[i].Close() //nolint:errcheck // as above
+	a, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		return err
 	}
-	for _, end := range ends {
+	defer a.Close() //nolint:errcheck // nobody uses it any more
+	b, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // as above
+	for _, end := range []net.Conn{a, b} {
 		raw, err := end.(*net.TCPConn).SyscallConn()
 		if err != nil {
 			return err
@@ -187,12 +218,12 @@ func tryTLS(suite uint16) error {
 		}
 	}
 	sent := []byte("to oneself")
-	if _, err := ends[0].Write(sent); err != nil {
+	if _, err := a.Write(sent); err != nil {
 		return err
 	}
 	got := make([]byte, len(sent))
-	_ = ends[1].SetReadDeadline(time.Now().Add(time.Second))
-	if _, err := io.ReadFull(ends[1], got); err != nil {
+	_ = b.SetReadDeadline(time.Now().Add(time.Second))
+	if _, err := io.ReadFull(b, got); err != nil {
 		return err
 	}
 	if !bytes.Equal(got, sent) {
