@@ -119,10 +119,13 @@ func (c *Conn) recvAny(p []byte) (int, syscall.Errno) {
 		_, n, errno = socket.RecvControl(c.reg.FD(), p)
 	}
 	switch {
-	case (unsealed(errno) || errno == unix.EKEYEXPIRED) && !socket.Ended(c.reg.FD()):
-		return 0, socket.Again // no more can be read, but our last bytes may be on their way
 	case unsealed(errno) || errno == unix.EKEYEXPIRED:
-		return 0, 0
+		// No more can be read, but our last bytes may be on their way.
+		socket.ForgetError(c.reg.FD())
+		if socket.Ended(c.reg.FD()) {
+			return 0, 0
+		}
+		return 0, socket.Again
 	case errno == 0 && n == 0 && !socket.Ended(c.reg.FD()):
 		return 1, 0
 	}
@@ -151,6 +154,7 @@ func (c *Conn) breakOff(alert byte) (int, syscall.Errno) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.State() <= StateOpen {
+		socket.ForgetError(c.reg.FD())
 		_ = socket.SendAlert(c.reg.FD(), socket.AlertFatal, alert) // for whoever wants to know
 		c.failLocked(ReasonTLSProtocol)
 	}

@@ -326,3 +326,47 @@ func TestKernelTLSComingAndGoing(t *testing.T) {
 		return st.TLSOpen == 1 && st.TLSKernel == 1 && st.Open == 1 && st.Closing == 0 && st.Handshaking == 0 && st.WriteQueued == 0
 	})
 }
+
+// What came before a record that cannot be decrypted is answered, and so is the record.
+func TestKernelTLSAnswersBeforeTheFault(t *testing.T) {
+	needKernelTLS(t)
+	for range 5 {
+		_, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo()})
+		c := conntest.Connect(t, addr)
+		network := c.Conn
+		r := c.SecureByHand(ca.Trust("localhost"))
+		all := r.Seal(conntest.RecordData, append([]byte(conntest.Request(addr, "/ws")), conntest.Frame(true, ws.OpText, "here")...))
+		all = append(all, r.Update(false)...)
+		all = append(all, r.Seal(conntest.RecordData, conntest.Frame(true, ws.OpText, "with new keys"))...)
+		send(t, network, all)
+		c.Accepted()
+		c.ExpectText("here")
+		if code := c.Closed(); code != 1012 {
+			t.Errorf("closed with %d", code)
+		}
+	}
+}
+
+// The kernel takes no connection whose peer has closed its side: it stays where it is.
+func TestKernelTLSHalfClosed(t *testing.T) {
+	needKernelTLS(t)
+	srv, addr, _, ca := startTLS(t, server.Config{Handler: server.Echo(), TLS: server.TLS{Kernel: conn.KernelTLSRequire}})
+	for range 5 {
+		c := conntest.Connect(t, addr)
+		network := c.Conn
+		r := c.SecureByHand(ca.Trust("localhost"))
+		send(t, network, r.Seal(conntest.RecordData, append(append([]byte(conntest.Request(addr, "/ws")),
+			conntest.Frame(true, ws.OpText, "here")...), conntest.CloseFrame(1000, "")...)))
+		if err := network.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		c.Accepted()
+		c.ExpectText("here")
+		if code := c.Closed(); code != 1000 {
+			t.Errorf("closed with %d", code)
+		}
+	}
+	if n := srv.Stats().Ended[conn.ReasonTLSKernel]; n > 0 {
+		t.Errorf("%d were closed because the kernel did not take them", n)
+	}
+}

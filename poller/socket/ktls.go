@@ -144,13 +144,13 @@ func Ended(fd int) bool {
 	return poll(fd, unix.POLLRDHUP)&(unix.POLLRDHUP|unix.POLLHUP) != 0
 }
 
+// ForgetError has the kernel forget an error of fd that was met while receiving: it would keep
+// the last bytes, or an alert, from being sent (socket(7), SO_ERROR).
+func ForgetError(fd int) { _, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR) }
+
 // SendAlert sends an alert (RFC 8446 section 6). With Again there was no room for it, or
 // records before it have none yet: they would be lost if the socket was shut down behind it.
 func SendAlert(fd int, level, description byte) syscall.Errno {
-	if level == AlertFatal {
-		// The fault that it is about would keep it from being sent. Reading forgets it.
-		_, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	}
 	if poll(fd, unix.POLLOUT) == 0 {
 		// Now that it was asked, the kernel will report room, a third of the buffer: so
 		// much that it takes the rest of a record, which it keeps until then, and this alert.
@@ -181,7 +181,7 @@ func KernelTLS() (known []uint16, err error) {
 		known = append(known, suite)
 	}
 	if errors.Is(err, unix.ENOENT) && known == nil {
-		err = errors.New("this kernel has no TLS, or not loaded it (as root: modprobe tls)")
+		err = errors.New("this kernel has no TLS, or has not loaded it (as root: modprobe tls)")
 	}
 	return known, err
 }
