@@ -187,10 +187,12 @@ func pageAt(addr string) string {
 }
 
 func remedy(err error) string {
-	keys, certs := new(server.AuthKeysError), new(server.TLSError)
+	keys, certs, kernel := new(server.AuthKeysError), new(server.TLSError), new(server.KernelTLSError)
 	switch {
+	case errors.As(err, &kernel):
+		return "load the module (as root, on the node of a container: modprobe tls) and start again, or do without it: --ktls auto"
 	case errors.As(err, &certs):
-		return "have --tls-cert and --tls-key name files in PEM that this user may read, the key of each certificate in the same place as it"
+		return "have --tls-cert and --tls-key name files in PEM that this user may read, the key of each certificate in the same place as it, and --tls-client-ca likewise"
 	case errors.As(err, &keys):
 		return "have --auth-jwt-key name a file that this user may read, or a URL that answers, with a JSON Web Key Set, public keys in PEM, or in a file a secret"
 	case errors.Is(err, syscall.EADDRINUSE):

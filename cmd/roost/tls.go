@@ -16,7 +16,7 @@ type tlsFlags struct {
 	TLSKey        []string `group:"TLS" name:"tls-key" placeholder:"FILE" help:"Private keys of --tls-cert in PEM, in the same order."`
 	TLSMin        choice   `group:"TLS" name:"tls-min" default:"1.2" placeholder:"1.2|1.3" help:"Least version of TLS."`
 	TLSClientCA   string   `group:"TLS" name:"tls-client-ca" placeholder:"FILE" help:"Certificates in PEM. Clients must have a certificate that one of these vouches for. Read again like --tls-cert."`
-	KTLS          choice   `group:"TLS" name:"ktls" default:"auto" placeholder:"auto|off|require" help:"Whether the kernel does the TLS of open connections, which are as small as plain ones then. It takes Linux with the module tls (modprobe tls), and clients with TLS 1.3. 'auto' does it where it can be, and /debug/density tells where not; 'require' does not start without the module, and closes others."`
+	KTLS          choice   `group:"TLS" name:"ktls" default:"auto" placeholder:"auto|off|require" help:"Whether the kernel does the TLS of open connections, which are as small as plain ones then. It takes Linux with the module tls (modprobe tls, before roost starts), and clients with TLS 1.3. 'auto' does it where it can be, and /debug/density tells where not; 'require' does not start without the module and its three ciphers, and refuses clients with TLS 1.2."`
 	TLSHandshakes count    `group:"TLS" name:"tls-handshakes" default:"1024" placeholder:"N" help:"TLS handshakes in progress at once; more clients wait for their turn, and those that keep them waiting by saying nothing for a second are dropped. They take half of the processors at the most. 0 means 1024."`
 }
 

@@ -3,8 +3,6 @@
 package server
 
 import (
-	"fmt"
-
 	"roost/conn"
 	"roost/poller/socket"
 )
@@ -28,13 +26,23 @@ func (k *kernelTLS) open(c *Config) error {
 	}
 	suites, err := socket.KernelTLS()
 	if c.TLS.Kernel == conn.KernelTLSRequire && err != nil {
-		return fmt.Errorf("the kernel has to do it, and cannot: %w", err)
+		return &KernelTLSError{err}
 	}
 	if k.suites = suites; len(suites) == 0 {
 		k.why = err.Error()
 	}
 	return nil
 }
+
+// KernelTLSError is returned by Start when the kernel has to do TLS, and cannot.
+type KernelTLSError struct{ err error }
+
+func (e *KernelTLSError) Error() string {
+	return "TLS: the kernel has to do it, and cannot: " + e.err.Error()
+}
+
+// Unwrap is the cause.
+func (e *KernelTLSError) Unwrap() error { return e.err }
 
 // KernelTLS reports whether the kernel does the TLS of connections where it can; if not,
 // why tells the reason. It is false before Start.

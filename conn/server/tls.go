@@ -32,7 +32,7 @@ type TLS struct {
 	Handshakes int
 	// Kernel says whether the kernel does the TLS of open connections, which takes Linux with the
 	// module tls, and clients with TLS 1.3. With KernelTLSRequire Start fails
-	// without the module, MinVersion is 1.3, and a connection that the kernel does not take is closed.
+	// without the module or one of its three ciphers, MinVersion is 1.3, and a connection that the kernel does not take is closed.
 	Kernel conn.KernelTLS
 
 	watchEvery time.Duration // for tests; 0 means 2 s
@@ -69,6 +69,8 @@ func (c *Config) validateTLS() error {
 		bad("a listener speaks TLS, but there is no certificate; give one with its key")
 	case !c.tlsOn() && (given || t.ClientCA != ""):
 		bad("there are certificates, but no listener speaks TLS; listen on tls:HOST:PORT, as in tls::8443")
+	case !c.tlsOn() && t.Kernel == conn.KernelTLSRequire:
+		bad("the kernel has to do TLS, but no listener speaks it; listen on tls:HOST:PORT, as in tls::8443")
 	}
 	for i, p := range t.Certs {
 		if p.Cert == "" || p.Key == "" {
@@ -103,7 +105,7 @@ type keyring struct {
 func (s *Server) openTLS() error {
 	k := &s.keyring
 	if err := s.kernelTLS.open(&s.config); err != nil {
-		return &TLSError{err}
+		return err
 	}
 	if !s.config.tlsOn() {
 		return nil

@@ -306,6 +306,7 @@ func TestStartWithoutCertificates(t *testing.T) {
 		{server.Config{Listen: []string{"tls::0"}, TLS: server.TLS{Certs: []server.KeyPair{{Cert: cert}}}}, "one with its key"},
 		{server.Config{Listen: []string{"tls::0"}, TLS: server.TLS{Certs: []server.KeyPair{{Cert: cert, Key: key}}, MinVersion: tls.VersionTLS11}}, "want 1.2 or 1.3"},
 		{server.Config{Listen: []string{"tls::0"}, TLS: server.TLS{Certs: []server.KeyPair{{Cert: cert, Key: key}}, Handshakes: -1}}, "out of range"},
+		{server.Config{Listen: []string{":0"}, TLS: server.TLS{Kernel: conn.KernelTLSRequire}}, "no listener speaks it"},
 		{server.Config{Listen: []string{"tls:nothing"}, TLS: server.TLS{Certs: []server.KeyPair{{Cert: cert, Key: key}}}}, "want host:port"},
 	} {
 		c.config.Handler = server.Echo()
