@@ -202,12 +202,12 @@ func tryTLS(suite uint16) error {
 	if err != nil {
 		return err
 	}
-	defer a.Close() //nolint:errcheck // nobody uses it any more
+	defer a.Close()
 	b, err := l.Accept()
 	if err != nil {
 		return err
 	}
-	defer b.Close() //nolint:errcheck // as above
+	defer b.Close()
 	for _, end := range []net.Conn{a, b} {
 		raw, err := end.(*net.TCPConn).SyscallConn()
 		if err != nil {
