@@ -208,7 +208,13 @@ func TestManyAddresses(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	eventually(t, "all have come, and left", func() bool { return s.admission.accepted.Load() == 1000+10 && s.hub.Len() == 0 })
+	eventually(t, "all have come, and left", func() bool {
+		left := uint64(0)
+		for _, n := range s.Stats().Ended {
+			left += n
+		}
+		return left == 1000+10
+	})
 	if n := s.clients.visitors.size(); n != 1000 {
 		t.Errorf("%d addresses are known in the same second", n)
 	}
