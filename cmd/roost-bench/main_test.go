@@ -37,6 +37,13 @@ func serveEcho(t *testing.T, closeAfter int) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveEach(t, l, func(c net.Conn) { echo(c, closeAfter) })
+	return "ws://" + l.Addr().String() + "/"
+}
+
+// serveEach serves each connection to l in a goroutine of its own, until the test ends.
+func serveEach(t *testing.T, l net.Listener, serve func(net.Conn)) {
+	t.Helper()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -44,14 +51,13 @@ func serveEcho(t *testing.T, closeAfter int) (url string) {
 			if err != nil {
 				return
 			}
-			wg.Go(func() { echo(c, closeAfter) })
+			wg.Go(func() { serve(c) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
 		wg.Wait()
 	})
-	return "ws://" + l.Addr().String() + "/"
 }
 
 func echo(c net.Conn, closeAfter int) {
