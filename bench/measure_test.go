@@ -109,7 +109,7 @@ func TestReadProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Munmap(block) //nolint:errcheck // the test is over
+	defer unix.Munmap(block)
 	for i := 0; i < size; i += 4096 {
 		block[i] = 1
 	}
