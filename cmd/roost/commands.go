@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -107,10 +108,12 @@ func unparsed(model *kong.Application, args []string, err error) error {
 		near := slices.MinFunc(model.Children, func(a, b *kong.Node) int { return edits(name, a.Name) - edits(name, b.Name) })
 		return fmt.Errorf("%q is no command; the nearest is %s", name, near.Name)
 	}
-	// A number below 0, which kong takes for a flag.
-	text := strings.Replace(err.Error(), "expected value "+"value but got", "want a value, got", 1)
-	return errors.New(strings.Replace(text, " (short flag)", "", 1))
+	// Nothing at all, or what kong takes for a flag, as it does a number below 0.
+	text := noValue.ReplaceAllString(err.Error(), "want a value, got ")
+	return errors.New(strings.NewReplacer(`"EOL" (<EOL>)`, "none", " (short flag)", "", " (long flag)", "").Replace(text))
 }
+
+var noValue = regexp.MustCompile(`expected \w+ value but got `)
 
 func isCommand(model *kong.Application, name string) bool {
 	return slices.ContainsFunc(model.Children, func(n *kong.Node) bool { return n.Name == name })

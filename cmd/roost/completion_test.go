@@ -56,7 +56,7 @@ printf '%s\n' "${COMPREPLY[@]}"`
 		{[]string{"--max-conns", ""}, []string{""}},
 		{[]string{"plan", "--co"}, []string{"--config", "--conns"}},
 		{[]string{"plan", "--json", "--cal"}, []string{"--calibrate"}},
-		{[]string{"plan", "--listen"}, []string{""}},
+		{[]string{"plan", "--path"}, []string{""}},
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish", "--help", "--version"}},
 		{[]string{"doctor", "--config", "so"}, []string{"some file.yaml"}},
 		{[]string{"--static", ""}, []string{"folder"}},

@@ -15,8 +15,9 @@ import (
 type doctorFlags struct {
 	fileFlag
 
-	Conns count `config:"max-conns" placeholder:"N" help:"Connections that the machine has to hold. Required, unless the config file has max-conns."`
-	JSON  bool  `name:"json" xor:"form" help:"Print JSON."`
+	needFlags
+
+	JSON bool `name:"json" xor:"form" help:"Print JSON."`
 
 	Sysctl bool `xor:"form" help:"Print the kernel's settings as a file for /etc/sysctl.d: what is too small as it has to be, the others as they are."`
 }
@@ -27,22 +28,9 @@ func (doctorFlags) Help() string {
 		"Exit codes: 0 nothing is too small, 1 something is, 2 wrong usage."
 }
 
-func (f *doctorFlags) faults() []error { return connsFaults(f.Conns) }
-
-// connsFaults are those of --conns, which plan has as well.
-func connsFaults(conns count) []error {
-	if conns.bad == nil && (conns.n < 1 || conns.n > maxConns) {
-		return []error{fmt.Errorf("--conns: want 1 to %d, here or as max-conns in the file of --config", maxConns)}
-	}
-	return nil
-}
-
-// maxConns is what server.Config takes at most.
-const maxConns = 1 << 30
-
 // runDoctor is the doctor command.
 func runDoctor(f *doctorFlags, m machine.Machine, stdout, stderr io.Writer) int {
-	n := needs(m, int64(f.Conns.n))
+	n := f.need(m)
 	checks := examine(m, n)
 	var err error
 	switch {

@@ -80,7 +80,7 @@ func TestDoctorFindsEachFault(t *testing.T) {
 func find(t *testing.T, f files, name string) check {
 	t.Helper()
 	m := f.machine()
-	all := examine(m, needs(m, 100_000))
+	all := examine(m, needs(m, 100_000, noTLS))
 	i := slices.IndexFunc(all, func(c check) bool { return c.Name == name })
 	if i < 0 {
 		t.Fatalf("no check %s", name)
@@ -121,7 +121,7 @@ func TestCommandsRefuseBadFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"doctor"}, {"plan"}, {"doctor", "--conns", "0"}, {"doctor", "--conns", "x"}, {"plan", "--conns", "2000000000"},
 		{"plan", "--conns", "5", "--calibrate", "1h"}, {"plan", "--conns", "5", "--payload", "1GiB"}, {"plan", "--conns", "5", "--ping-interval", "often"},
-		{"doctor", "--listen", ":1", "--conns", "5"}, {"--listen", ":1", "doctor", "--conns", "5"}, {"dcotor"},
+		{"doctor", "--path", "/x", "--conns", "5"}, {"--path", "/x", "doctor", "--conns", "5"}, {"--listen", ":1", "doctor", "--conns", "5"}, {"dcotor"},
 	} {
 		var stderr strings.Builder
 		if code := run(args, io.Discard, &stderr, nil); code != exitUsage || stderr.Len() == 0 {

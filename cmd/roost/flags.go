@@ -88,14 +88,14 @@ type flags struct {
 // could not be read at all.
 func (f *flags) faults() (errs []error) {
 	one := func(name string, v choice, of ...string) {
-		if !slices.Contains(of, string(v)) {
-			errs = append(errs, fmt.Errorf("--%s: %q is unknown; want %s", name, v, strings.Join(of, ", ")))
+		if err := v.among(name, of...); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	one("handler", f.Handler, "chat", "echo", "push")
 	one("slow-consumer", f.SlowConsumer, "close", "drop", "conflate")
 	one("tls-min", f.TLSMin, "1.2", "1.3")
-	one("ktls", f.KTLS, "auto", "off", "require")
+	one("ktls", f.KTLS, ktlsChoices...)
 	one("compress", f.Compress, "off", "on")
 	one("log-level", f.LogLevel, "debug", "info", "warn", "error")
 	one("log-format", f.LogFormat, "text", "json")
@@ -232,6 +232,14 @@ func (f *flags) logger(w io.Writer, level slog.Leveler) *slog.Logger {
 
 // choice is a flag with a fixed set of values.
 type choice string
+
+// among returns an error when the flag of that name has none of these values.
+func (c choice) among(name string, of ...string) error {
+	if slices.Contains(of, string(c)) {
+		return nil
+	}
+	return fmt.Errorf("--%s: %q is unknown; want %s", name, c, strings.Join(of, ", "))
+}
 
 // lenient is a flag value that remembers its fault.
 type lenient[T any] struct {

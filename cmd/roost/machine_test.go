@@ -64,7 +64,7 @@ func (f files) machine() machine.Machine {
 // TestThisMachine reads the files of a real kernel: their form is as assumed.
 func TestThisMachine(t *testing.T) {
 	m := machine.This()
-	for _, c := range examine(m, needs(m, 1)) {
+	for _, c := range examine(m, needs(m, 1, noTLS)) {
 		if c.Verdict == unknown && strings.Contains(c.Why, "not a number") {
 			t.Errorf("%s: %s", c.Name, c.Why)
 		}
@@ -72,10 +72,10 @@ func TestThisMachine(t *testing.T) {
 }
 
 func TestNeeds(t *testing.T) {
-	n := needs(roomy().machine(), 100_000)
+	n := needs(roomy().machine(), 100_000, noTLS)
 	// 2048 and 1024 from slabinfo, the rest estimated.
-	if want := int64(2048 + 1024 + 256 + 195 + 128 + 80 + 16); n.kernelPerConn != want || n.slabsErr != nil {
-		t.Errorf("%d bytes of kernel memory a connection, %v; want %d", n.kernelPerConn, n.slabsErr, want)
+	if want := int64(2048 + 1024 + 256 + 195 + 128 + 80 + 16); n.kernelPerConn != want || n.kernelSource != "the sizes in /proc/slabinfo" {
+		t.Errorf("%d bytes of kernel memory a connection, %s; want %d", n.kernelPerConn, n.kernelSource, want)
 	}
 	if n.Descriptors != 100_064 || n.Backlog != 1000 || n.TCPPages != 100_000 {
 		t.Errorf("%+v", n)
@@ -89,11 +89,11 @@ func TestNeeds(t *testing.T) {
 	if fit := n.fit(1); fit != 0 {
 		t.Errorf("%d connections fit in a byte", fit)
 	}
-	blind := needs(files{}.machine(), 10)
-	if blind.kernelPerConn < 3000 || blind.kernelPerConn > 6000 || blind.slabsErr == nil || blind.Backlog != 128 {
+	blind := needs(files{}.machine(), 10, noTLS)
+	if blind.kernelPerConn < 3000 || blind.kernelPerConn > 6000 || !strings.Contains(blind.kernelSource, "because of") || blind.Backlog != 128 {
 		t.Errorf("without slabinfo: %+v", blind)
 	}
-	if huge := needs(roomy().machine(), maxConns); huge.Backlog != 65535 || huge.memory() < huge.User {
+	if huge := needs(roomy().machine(), maxConns, noTLS); huge.Backlog != 65535 || huge.memory() < huge.User {
 		t.Errorf("%+v", huge)
 	}
 }

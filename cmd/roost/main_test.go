@@ -183,6 +183,8 @@ func TestUnknownWords(t *testing.T) {
 		"publish --tpoic=a x": "roost: unknown flag --tpoic, did you mean \"--topic\"?\nroost: run 'roost publish -h' for its flags\n",
 		"publish --wait=2 x":  "want a number with a unit, as in 500ms, 30s or 5m\nroost: run 'roost publish -h' for its flags\n",
 		"serve x":             "roost: unexpected argument x\nroost: run 'roost -h'",
+		"--compress":          "roost: --compress: want a value, got none\n",
+		"--static --path /x":  "roost: --static: want a value, got \"--path\"; perhaps try --static=\"--path\"?\n",
 		"--max-topics -1":     "roost: --max-topics: want a value, got \"-1\"; perhaps try --max-topics=\"-1\"?\n",
 	} {
 		var stderr strings.Builder

@@ -3,15 +3,60 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"roost/conn/machine"
+)
+
+// needFlags say of plan and doctor what connections they reckon with.
+type needFlags struct {
+	Conns  count    `config:"max-conns" placeholder:"N" help:"Connections that the machine has to hold. Required, unless the config file has max-conns."`
+	Listen []string `placeholder:"ADDRESS" help:"As of serve: with tls: in front of one of them, as in tls::8443, all connections count as having TLS."`
+	KTLS   choice   `name:"ktls" default:"auto" placeholder:"auto|off|require" help:"As of serve: whether TLS takes memory of the kernel or of the process. With auto it is as it would be on this machine."`
+}
+
+func (f *needFlags) faults() (errs []error) {
+	if f.Conns.bad == nil && (f.Conns.n < 1 || f.Conns.n > maxConns) {
+		errs = append(errs, fmt.Errorf("--conns: want 1 to %d, here or as max-conns in the file of --config", maxConns))
+	}
+	if err := f.KTLS.among("ktls", ktlsChoices...); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// maxConns is what server.Config takes at most.
+const maxConns = 1 << 30
+
+// need is what they come to on a machine.
+func (f *needFlags) need(m machine.Machine) need {
+	at := noTLS
+	if slices.ContainsFunc(f.Listen, func(addr string) bool { return strings.HasPrefix(addr, "tls:") }) {
+		at = tlsInProcess
+		if f.KTLS == "require" || f.KTLS == "auto" && m.KernelTLS() {
+			at = tlsInKernel
+		}
+	}
+	return needs(m, int64(f.Conns.n), at)
+}
+
+// tlsPlace is who does the TLS of connections.
+type tlsPlace string
+
+const (
+	noTLS        tlsPlace = ""
+	tlsInProcess tlsPlace = "process"
+	tlsInKernel  tlsPlace = "kernel"
 )
 
 // need is what connections take of a machine: plan prints it, doctor compares the
 // machine with it.
 type need struct {
 	Conns       int64
+	TLS         tlsPlace
 	Descriptors int64 // of the process
 	User        int64 // bytes of the process
 	Kernel      int64 // bytes of the kernel while all are idle
@@ -19,28 +64,46 @@ type need struct {
 	Backlog     int64 // connections that may wait for accept
 	TCPPages    int64 // pages of socket buffers, each connection with data on its way taking at least one
 
+	userPerConn   int64
+	userSource    string
 	kernelPerConn int64
-	slabsErr      error // why estimates had to do
+	kernelSource  string
 }
 
 // needs reckons what conns connections take. It never fails: what the machine
 // does not tell is estimated.
-func needs(m machine.Machine, conns int64) need {
+func needs(m machine.Machine, conns int64, tls tlsPlace) need {
 	slabs, err := m.Slabs()
-	perConn, flight := machine.Sum(machine.KernelParts(), slabs), machine.Sum(machine.FlightParts(), slabs)
-	return need{
+	n := need{
 		Conns:       conns,
+		TLS:         tls,
 		Descriptors: conns + reserved,
-		User:        machine.UserBytesFixed + conns*machine.UserBytesPerConn,
-		Kernel:      conns * perConn,
-		Flight:      conns * flight,
+		Flight:      conns * machine.Sum(machine.FlightParts(), slabs),
 		// When everybody comes back within ten seconds, the server may be late by a
 		// tenth of a second.
 		Backlog:       min(max(128, conns/100), 65535),
 		TCPPages:      conns,
-		kernelPerConn: perConn,
-		slabsErr:      err,
+		userPerConn:   machine.UserBytesPerConn,
+		userSource:    machine.UserSource,
+		kernelPerConn: machine.Sum(machine.KernelParts(), slabs),
+		kernelSource:  "the sizes in /proc/slabinfo",
 	}
+	if err != nil {
+		n.kernelSource = machine.KernelEstimate + ", because of: " + err.Error()
+	}
+	switch tls {
+	case tlsInProcess:
+		n.userPerConn += machine.TLSUserBytes
+		n.userSource = machine.TLSSource
+	case tlsInKernel:
+		n.userPerConn += machine.KernelTLSUserBytes
+		n.userSource = machine.KernelTLSSource
+		n.kernelPerConn += machine.KernelTLSBytes
+		n.kernelSource += fmt.Sprintf("; %s of it for TLS, %s", grouped(machine.KernelTLSBytes), machine.KernelTLSSource)
+	}
+	n.User = machine.UserBytesFixed + conns*n.userPerConn
+	n.Kernel = conns * n.kernelPerConn
+	return n
 }
 
 // memory is all of it together, in bytes.

@@ -302,7 +302,7 @@ func TestKubernetes(t *testing.T) {
 	if err := soft.UnmarshalText([]byte(deployment.at(t, append(container, "env", "value")...).(string))); err != nil || soft.bad != nil {
 		t.Fatal(err, soft.bad)
 	}
-	n := needs(machine.Machine{Root: fstest.MapFS{}}, int64(line.Serve.MaxConns.n))
+	n := needs(machine.Machine{Root: fstest.MapFS{}}, int64(line.Serve.MaxConns.n), noTLS)
 	if n.memory() > limit.n || n.User > soft.n || soft.n+n.Kernel > limit.n+n.User {
 		t.Errorf("%d connections take %s, the limit is %s and GOMEMLIMIT %s", n.Conns, inBytes(n.memory()), inBytes(limit.n), inBytes(soft.n))
 	}

@@ -17,7 +17,8 @@ import (
 type planFlags struct {
 	fileFlag
 
-	Conns        count    `config:"max-conns" placeholder:"N" help:"Connections to plan for. Required, unless the config file has max-conns."`
+	needFlags
+
 	PingInterval duration `default:"30s" placeholder:"TIME" help:"As of serve. 0 means no pings."`
 	Payload      size     `default:"128" placeholder:"BYTES" help:"Size of a message that is broadcast. 0 means an empty one."`
 	Calibrate    duration `default:"2s" placeholder:"TIME" help:"How long to broadcast to real connections on this machine. 0 means not at all: the time of a broadcast stays unknown."`
@@ -25,7 +26,7 @@ type planFlags struct {
 }
 
 func (f *planFlags) faults() []error {
-	errs := connsFaults(f.Conns)
+	errs := f.needFlags.faults()
 	if f.Payload.bad == nil && f.Payload.n > 1<<20 {
 		errs = append(errs, fmt.Errorf("--payload: %d is out of range; want 0 to 1MiB", f.Payload.n))
 	}
@@ -38,20 +39,21 @@ func (f *planFlags) faults() []error {
 // plan is all that the plan command finds out. Sizes are in bytes, times in
 // seconds; what is unknown is null, and has its reason in Unknown.
 type plan struct {
-	Conns           int64   `json:"connections"`
-	UserBytes       int64   `json:"process_bytes"`
-	UserPerConn     int64   `json:"process_bytes_per_connection"`
-	UserSource      string  `json:"process_bytes_source"`
-	KernelBytes     int64   `json:"kernel_bytes"`
-	KernelPerConn   int64   `json:"kernel_bytes_per_connection"`
-	KernelSource    string  `json:"kernel_bytes_source"`
-	FlightBytes     int64   `json:"kernel_bytes_during_broadcast"`
-	MemoryBytes     int64   `json:"memory_bytes"`
-	AvailableBytes  *int64  `json:"memory_available_bytes"`
-	Descriptors     int64   `json:"descriptors"`
-	DescriptorLimit *int64  `json:"descriptor_limit"`
-	PingInterval    float64 `json:"ping_interval_seconds"`
-	PingsPerSecond  float64 `json:"pings_per_second"`
+	Conns           int64    `json:"connections"`
+	TLS             tlsPlace `json:"tls"` // "" for none, else "process" or "kernel"
+	UserBytes       int64    `json:"process_bytes"`
+	UserPerConn     int64    `json:"process_bytes_per_connection"`
+	UserSource      string   `json:"process_bytes_source"`
+	KernelBytes     int64    `json:"kernel_bytes"`
+	KernelPerConn   int64    `json:"kernel_bytes_per_connection"`
+	KernelSource    string   `json:"kernel_bytes_source"`
+	FlightBytes     int64    `json:"kernel_bytes_during_broadcast"`
+	MemoryBytes     int64    `json:"memory_bytes"`
+	AvailableBytes  *int64   `json:"memory_available_bytes"`
+	Descriptors     int64    `json:"descriptors"`
+	DescriptorLimit *int64   `json:"descriptor_limit"`
+	PingInterval    float64  `json:"ping_interval_seconds"`
+	PingsPerSecond  float64  `json:"pings_per_second"`
 
 	LoadTest  loadTest           `json:"load_test"`
 	Broadcast *broadcastEstimate `json:"broadcast"`
@@ -83,7 +85,7 @@ type broadcastEstimate struct {
 
 // runPlan is the plan command. A signal ends it.
 func runPlan(f *planFlags, m machine.Machine, stdout, stderr io.Writer, signals <-chan os.Signal) int {
-	p := newPlan(m, int64(f.Conns.n), f.PingInterval.n)
+	p := newPlan(m, f.need(m), f.PingInterval.n)
 	if f.Calibrate.n > 0 {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -116,20 +118,17 @@ func runPlan(f *planFlags, m machine.Machine, stdout, stderr io.Writer, signals 
 }
 
 // newPlan is the part of a plan that needs no calibration.
-func newPlan(m machine.Machine, conns int64, pingInterval time.Duration) *plan {
-	n := needs(m, conns)
+func newPlan(m machine.Machine, n need, pingInterval time.Duration) *plan {
+	conns := n.Conns
 	p := &plan{
-		Conns:     conns,
-		UserBytes: n.User, UserPerConn: machine.UserBytesPerConn, UserSource: machine.UserSource,
-		KernelBytes: n.Kernel, KernelPerConn: n.kernelPerConn, KernelSource: "the sizes in /proc/slabinfo",
+		Conns: conns, TLS: n.TLS,
+		UserBytes: n.User, UserPerConn: n.userPerConn, UserSource: n.userSource,
+		KernelBytes: n.Kernel, KernelPerConn: n.kernelPerConn, KernelSource: n.kernelSource,
 		FlightBytes: n.Flight, MemoryBytes: n.memory(),
 		Descriptors:  n.Descriptors,
 		PingInterval: pingInterval.Seconds(), PingsPerSecond: n.pings(pingInterval),
 		LoadTest: loadTest{Addresses: shares(conns, connsPerSource)},
 		Unknown:  []string{},
-	}
-	if n.slabsErr != nil {
-		p.KernelSource = machine.KernelEstimate + ", because of: " + n.slabsErr.Error()
 	}
 	if available, err := m.AvailableMemory(); p.unless("available memory", err) {
 		p.AvailableBytes = &available

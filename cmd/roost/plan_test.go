@@ -50,6 +50,46 @@ func TestPlanText(t *testing.T) {
 	contains(t, out, "TOO MUCH: 6.1 GB", "TOO MANY: the limit is 200,000", "switched off", "16 client processes")
 }
 
+// TestPlanWithTLS reckons with the place where serve, with the same settings, would do it.
+func TestPlanWithTLS(t *testing.T) {
+	kernel := roomy().with(files{"proc/sys/net/ipv4/tcp_available_ulp": "espintcp mptcp tls\n"})
+	file := writeConfig(t, "listen: [':8000', 'tls::8443']", "max-conns: 1000")
+	for _, c := range []struct {
+		name  string
+		files files
+		args  []string
+		tls   tlsPlace
+	}{
+		{"no listener has it", kernel, []string{"--conns", "1000", "--listen", ":8000"}, noTLS},
+		{"this kernel has none", roomy(), []string{"--conns", "1000", "--listen", ":8000,tls::8443"}, tlsInProcess},
+		{"this kernel has it", kernel, []string{"--conns", "1000", "--listen", "tls::8443"}, tlsInKernel},
+		{"it is switched off", kernel, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "off"}, tlsInProcess},
+		{"it is required", roomy(), []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel},
+		{"the config file says so", roomy(), []string{"--config", file}, tlsInProcess},
+	} {
+		_, out, _ := planned(t, c.files, append(c.args, "--calibrate", "0", "--json")...)
+		var p plan
+		if err := json.Unmarshal([]byte(out), &p); err != nil {
+			t.Fatal(err)
+		}
+		user, kernel := int64(machine.UserBytesPerConn), int64(2048+1024+256+195+128+80+16)
+		switch c.tls {
+		case tlsInProcess:
+			user += machine.TLSUserBytes
+		case tlsInKernel:
+			user, kernel = user+machine.KernelTLSUserBytes, kernel+machine.KernelTLSBytes
+		}
+		if p.TLS != c.tls || p.UserPerConn != user || p.KernelPerConn != kernel || p.MemoryBytes != p.UserBytes+p.KernelBytes+p.FlightBytes {
+			t.Errorf("%s: TLS %q, %d bytes of the process and %d of the kernel; want %q, %d and %d", c.name, p.TLS, p.UserPerConn, p.KernelPerConn, c.tls, user, kernel)
+		}
+	}
+	_, out, _ := planned(t, roomy(), "--conns", "10", "--listen", "tls::8443", "--calibrate", "1ms")
+	contains(t, out, "9,615 bytes a connection, measured at 18,000", "had no TLS")
+	if _, err := parse([]string{"doctor", "--conns", "1", "--ktls", "perhaps"}, io.Discard); err == nil || !strings.Contains(err.Error(), "want auto, off, require") {
+		t.Errorf("a place that is none: %v", err)
+	}
+}
+
 func TestPlanSaysWhatItDoesNotKnow(t *testing.T) {
 	code, out, _ := planned(t, files{}, "--conns", "1000", "--calibrate", "0")
 	if code != exitOK {

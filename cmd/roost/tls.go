@@ -20,6 +20,9 @@ type tlsFlags struct {
 	TLSHandshakes count    `group:"TLS" name:"tls-handshakes" default:"1024" placeholder:"N" help:"TLS handshakes in progress at once; more clients wait for their turn, and those that keep them waiting by saying nothing for a second are dropped. They take half of the processors at the most. 0 means 1024."`
 }
 
+// ktlsChoices are the values of --ktls.
+var ktlsChoices = []string{"auto", "off", "require"}
+
 func (f *tlsFlags) faults() (errs []error) {
 	if n, m := len(f.TLSCert), len(f.TLSKey); n != m {
 		errs = append(errs, fmt.Errorf("--tls-cert names %d files and --tls-key %d; want one key for each certificate", n, m))

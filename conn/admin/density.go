@@ -38,11 +38,12 @@ type kernelMemory struct {
 	Parts       []part  `json:"parts_per_socket"`
 	BytesPer    float64 `json:"bytes_per_socket"`
 	FlightBytes float64 `json:"bytes_per_socket_during_broadcast"` // on top
+	TLSBytes    float64 `json:"bytes_per_socket_of_tls"`           // on top, on average: an estimate of what those with TLS take
 	Source      string  `json:"source"`
 }
 
 // kernelTLS tells where TLS is done: in the process it takes about 7.5 kB per connection,
-// in the kernel nothing of the process.
+// in the kernel nothing of the process, but memory of the kernel.
 type kernelTLS struct {
 	Connections int64  `json:"connections"`           // with TLS
 	InKernel    int64  `json:"connections_in_kernel"` // of them
@@ -144,13 +145,17 @@ func (l *Listener) weigh() density {
 	d.TLS = kernelTLS{Connections: st.TLSOpen, InKernel: st.TLSKernel, Kept: st.TLSKept}
 	d.TLS.On, d.TLS.WhyNot = l.config.Server.KernelTLS()
 
+	// New connections will have TLS as often as those that are there.
+	inProcess, inKernel := or0(each(float64(st.TLSOpen-st.TLSKernel))), or0(each(float64(st.TLSKernel)))
+	d.Kernel.TLSBytes = machine.KernelTLSBytes * inKernel
+
 	d.Fit = fit{PerConnSource: "process: " + machine.UserSource}
-	user := float64(machine.UserBytesPerConn)
+	user := machine.UserBytesPerConn + machine.TLSUserBytes*inProcess + machine.KernelTLSUserBytes*inKernel
 	if d.Process.GrowthPerConn != nil {
 		user, d.Fit.PerConnSource = *d.Process.GrowthPerConn, "process: its growth"
 	}
 	d.Fit.PerConnSource += "; kernel: during a broadcast"
-	d.Fit.BytesPerConn = int64(max(1, user+d.Kernel.BytesPer+d.Kernel.FlightBytes))
+	d.Fit.BytesPerConn = int64(max(1, user+d.Kernel.BytesPer+d.Kernel.TLSBytes+d.Kernel.FlightBytes))
 	others := max(0, l.process.descriptors(&st)-conns)
 	d.Fit.Descriptors = max(0, l.process.descriptorLimit()-others)
 	d.Fit.Connections, d.Fit.Bound = d.Fit.Descriptors, "descriptors"
@@ -222,6 +227,9 @@ func (d *density) write(w http.ResponseWriter) {
 	parts(d.Kernel.Parts)
 	line(fmt.Sprintf("%.0f", d.Kernel.BytesPer), "in all", "")
 	line(fmt.Sprintf("%.0f", d.Kernel.FlightBytes), "on top during a broadcast", "")
+	if d.Kernel.TLSBytes > 0 {
+		line(fmt.Sprintf("%.0f", d.Kernel.TLSBytes), "on top for TLS, on average", "estimate, from Linux 6.1 without AES instructions")
+	}
 	_ = table.Flush()
 	if t := &d.TLS; t.On {
 		fmt.Fprintf(w, "\nTLS: %d connections, %d of them in the kernel; %d since the start were not taken there\n", t.Connections, t.InKernel, t.Kept)

@@ -3,6 +3,7 @@
 package admin_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"roost/conn"
 	"roost/conn/admin"
 	"roost/conn/conntest"
 	"roost/conn/machine"
@@ -96,6 +98,30 @@ func TestDensity(t *testing.T) {
 		t.Errorf("on a machine that tells nothing: %+v", d)
 	}
 	r.want(http.StatusOK, "GET", "/debug/density", "estimated from Linux 6.18, because of: ")
+}
+
+// What TLS takes counts for those that will come.
+func TestDensityWithTLS(t *testing.T) {
+	ca := conntest.NewAuthority(t)
+	late, lateKey := ca.IssueFiles("late.example")
+	ca.Expiry /= 2
+	soon, soonKey := ca.IssueFiles("soon.example")
+	r := start(t, server.Config{Handler: server.Echo(), Listen: []string{"tls:127.0.0.1:0"}, TLS: server.TLS{
+		Kernel: conn.KernelTLSOff,
+		Certs:  []server.KeyPair{{Cert: late, Key: lateKey}, {Cert: soon, Key: soonKey}},
+	}})
+	conntest.DialTLS(t, r.addr, "/ws", ca.Trust("soon.example"))
+	d := r.density()
+	if want := machine.UserBytesPerConn + machine.TLSUserBytes + d.Kernel.Bytes + d.Kernel.Flight; d.Fit.PerConn != int64(want) {
+		t.Errorf("%+v, want %.0f bytes for each", d.Fit, want)
+	}
+	pair, err := tls.LoadX509KeyPair(soon, soonKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, want := r.values()["roost_tls_certificate_expiry_timestamp_seconds"], float64(pair.Leaf.NotAfter.Unix()); at != want {
+		t.Errorf("the first certificate expires at %.0f, want %.0f", at, want)
+	}
 }
 
 // The limit on the process leaves room for fewer than the machine does.

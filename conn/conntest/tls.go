@@ -24,13 +24,15 @@ type Authority struct {
 	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	File string // its certificate in PEM
+
+	File   string        // its certificate in PEM
+	Expiry time.Duration // of the certificates it will issue; an hour at first
 }
 
 // NewAuthority makes one that nobody knows yet.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
-	a := &Authority{t: t, File: filepath.Join(t.TempDir(), "ca.pem")}
+	a := &Authority{t: t, File: filepath.Join(t.TempDir(), "ca.pem"), Expiry: time.Hour}
 	a.key = newKey(t)
 	a.cert = &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"},
@@ -66,7 +68,7 @@ func (a *Authority) Issue(names ...string) (cert, key []byte) {
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(a.Expiry),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.cert, k.Public(), a.key)
 	if err != nil {

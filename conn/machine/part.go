@@ -13,6 +13,19 @@ const (
 	UserSource       = "measured at 100,000 idle connections with scripts/million.sh"
 )
 
+// What TLS adds to a connection, measured at 18,000 idle ones. Where the process does it
+// that is the state of crypto/tls, 7.5 kB, and the collector's headroom, with
+// `scripts/compare-peers.sh --secure`. Where the kernel does it handshakes leave the
+// process a little, and the kernel has keys, of which 8 kB are tables that only AES in
+// software needs, with `scripts/ktls.sh 18000` on Linux 6.1.
+const (
+	TLSUserBytes       = 9_400
+	KernelTLSUserBytes = 400
+	KernelTLSBytes     = 12_800
+	TLSSource          = "measured at 18,000 idle connections with TLS by scripts/compare-peers.sh --secure"
+	KernelTLSSource    = "measured at 18,000 idle connections with TLS in the kernel by scripts/ktls.sh"
+)
+
 // KernelParts is what the kernel keeps for an idle connection, by slab cache.
 // The first cache that slabinfo knows counts: sockets accepted at ':8000' are
 // IPv6 sockets. The estimates are those of Linux 6.18 on x86-64, which is also

@@ -133,6 +133,21 @@ func (e *TLSError) Unwrap() error { return e.err }
 // session is conn.Config.Secure.
 func (k *keyring) session(first []byte) *secure.Session { return secure.New(k.inUse.Load(), first) }
 
+// CertificateExpiry is when the first of the certificates in force expires, the zero time
+// without TLS or before Start. It may be called from any goroutine.
+func (s *Server) CertificateExpiry() (first time.Time) {
+	inUse := s.keyring.inUse.Load()
+	if inUse == nil {
+		return first
+	}
+	for _, pair := range inUse.Certificates {
+		if first.IsZero() || pair.Leaf.NotAfter.Before(first) {
+			first = pair.Leaf.NotAfter
+		}
+	}
+	return first
+}
+
 // keep reads the files again when they have changed, and when it is asked to.
 func (k *keyring) keep() {
 	every := k.server.config.TLS.watchEvery
