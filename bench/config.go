@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -132,6 +133,8 @@ func (c Config) Validate() error {
 	if err := c.TLS.Validate(); err != nil {
 		faults = append(faults, err)
 	}
+	secure := slices.ContainsFunc(c.URLs, func(u string) bool { return strings.HasPrefix(u, "wss:") })
+	fault(c.TLS != TLS{} && !secure, "TLS: there are settings for it, but no url is wss://host:port/path")
 	fault(c.Conns < 1, "connections: %d, want 1 or more", c.Conns)
 	fault(c.Handshakes < 0, "handshakes in flight: %d, want 1 or more, or 0 for %d", c.Handshakes, DefaultHandshakes)
 	fault(c.HandshakeTimeout < 0, "handshake timeout: %v, want 0 or more", c.HandshakeTimeout)

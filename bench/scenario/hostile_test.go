@@ -152,7 +152,7 @@ func everyAttack(t *testing.T, scheme string) {
 	v := startVictim(t, scheme)
 	attacks := scenario.Attacks()
 	r := play(t, t.Context(), scenario.NameHostile, 30, bench.Config{
-		URLs: []string{v.url}, Timeout: 20 * time.Second, TLS: bench.TLS{Insecure: true},
+		URLs: []string{v.url}, Timeout: 20 * time.Second, TLS: bench.TLS{Insecure: scheme == "wss"},
 	}, scenario.Options{
 		Active: 10, WarmUp: 200 * time.Millisecond, Duration: time.Second, Rate: pace(t, "50/s"), Tolerate: 1e6,
 		Payload: scenario.Payload{Bytes: "64"},
