@@ -32,14 +32,11 @@ func spread(n int, d time.Duration) *bench.Spread {
 // TestHeatMapMergesColumns: a merged column counts every latency of its seconds
 // once, in the row it belongs to.
 func TestHeatMapMergesColumns(t *testing.T) {
+	spreads := []*bench.Spread{spread(2, 150*time.Microsecond), spread(2, 15*time.Millisecond)} // every second one is slow
 	for _, length := range []int{5, 121, 3600} {
 		var seconds []bench.Second
 		for i := range length {
-			// Every second one is slow.
-			seconds = append(seconds, bench.Second{Start: float64(i), Length: 1, LatencySpread: spread(2, 150*time.Microsecond)})
-			if i%2 == 1 {
-				seconds[i].LatencySpread = spread(2, 15*time.Millisecond)
-			}
+			seconds = append(seconds, bench.Second{Start: float64(i), Length: 1, LatencySpread: spreads[i%2]})
 		}
 		h := newHeatMap(seconds, func(s *bench.Second) *bench.Spread { return s.LatencySpread })
 		if n := len(h.columns); n > mostColumns || n != int(math.Ceil(float64(length)/h.width)) {
