@@ -39,7 +39,10 @@ func TestHandshakeFaults(t *testing.T) {
 			t.Parallel()
 			s := &server{handshake: test.handshake}
 			cfg := config(s.start(t))
-			cfg.Handshakes, cfg.HandshakeTimeout = 50, 200*time.Millisecond
+			cfg.Handshakes = 50
+			if test.name == "silent" { // a busy machine may be late with the other answers
+				cfg.HandshakeTimeout = 200 * time.Millisecond
+			}
 			r := play(t, t.Context(), scenario.NameIdle, 300, cfg, options())
 			failedWith(t, r, "nothing was measured")
 			failedWith(t, r, "gave up connecting")
