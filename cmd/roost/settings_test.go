@@ -71,48 +71,66 @@ func settingOf(t *testing.T, line *commandLine, name string) setting {
 }
 
 // TestPrecedence of the command line over the environment over the file over the
-// default, for every flag of serve. Whether a value makes sense is not asked here.
+// default, for every flag of serve. Whether the values make sense, and together, is not
+// asked here.
 func TestPrecedence(t *testing.T) {
-	for _, flag := range serveFlags(t) {
-		t.Run(flag.Name, func(t *testing.T) {
-			v := samples(flag)
-			value := func(args ...string) (any, string) {
-				line, err := parse(args, io.Discard)
-				if line == nil {
-					t.Fatal(err)
-				}
-				s := settingOf(t, line, flag.Name)
-				return s.Target.Interface(), s.source
+	all := serveFlags(t)
+	settings := func(args ...string) *commandLine {
+		t.Helper()
+		line, err := parse(args, io.Discard)
+		if line == nil {
+			t.Fatal(err)
+		}
+		return line
+	}
+	var onLine [3][]string // a command line for each of the samples
+	lines := []string{"# a comment"}
+	for _, flag := range all {
+		v := samples(flag)
+		for i := range onLine {
+			onLine[i] = append(onLine[i], "--"+flag.Name+"="+v[i])
+		}
+		lines = append(lines, inFileForm(flag, v[2]))
+	}
+	file := writeConfig(t, lines...)
+	var given [3]*commandLine
+	for i, args := range onLine {
+		given[i] = settings(args...)
+	}
+	byDefault, fromFile := settings(), settings("--config", file)
+	for _, flag := range all {
+		t.Setenv(flag.Envs[0], samples(flag)[1])
+	}
+	fromEnvironment, fromAll := settings("--config", file), settings(append(onLine[0], "--config", file)...)
+	for i, flag := range all {
+		v := samples(flag)
+		value := func(line *commandLine) any { return settingOf(t, line, flag.Name).Target.Interface() }
+		for _, c := range []struct {
+			from   string
+			line   *commandLine
+			sample int
+			source string
+		}{
+			{"the command line, first", given[0], 0, fromLine},
+			{"the command line, second", given[1], 1, fromLine},
+			{"the command line, third", given[2], 2, fromLine},
+			{"the file", fromFile, 2, fmt.Sprintf("%s:%d", file, i+2)},
+			{"the environment and the file", fromEnvironment, 1, "environment " + flag.Envs[0]},
+			{"everywhere", fromAll, 0, fromLine},
+		} {
+			if source := settingOf(t, c.line, flag.Name).source; source != c.source {
+				t.Errorf("--%s from %s is from %q, want %q", flag.Name, c.from, source, c.source)
 			}
-			byDefault, source := value()
-			if source != fromDefault {
-				t.Errorf("without anything it is from %q", source)
+			if got, want := value(c.line), value(given[c.sample]); !reflect.DeepEqual(got, want) {
+				t.Errorf("--%s from %s: %v, want %v of %q", flag.Name, c.from, got, want, v[c.sample])
 			}
-			var given [3]any
-			for i := range given {
-				given[i], source = value("--" + flag.Name + "=" + v[i])
-				if source != fromLine {
-					t.Errorf("on the command line, but from %q", source)
-				}
-			}
-			file := writeConfig(t, "# a comment", inFileForm(flag, v[2]))
-			got, source := value("--config", file)
-			if !reflect.DeepEqual(got, given[2]) || source != file+":2" {
-				t.Errorf("from the file: %v, %s; want %v", got, source, given[2])
-			}
-			t.Setenv(flag.Envs[0], v[1])
-			got, source = value("--config", file)
-			if !reflect.DeepEqual(got, given[1]) || source != "environment "+flag.Envs[0] {
-				t.Errorf("from the environment and the file: %v, %s; want %v", got, source, given[1])
-			}
-			got, source = value("--config", file, "--"+flag.Name+"="+v[0])
-			if !reflect.DeepEqual(got, given[0]) || source != fromLine {
-				t.Errorf("from everywhere: %v, %s; want %v", got, source, given[0])
-			}
-			if reflect.DeepEqual(byDefault, given[0]) && reflect.DeepEqual(byDefault, given[1]) {
-				t.Errorf("the values of this test are no better than the default %v", byDefault)
-			}
-		})
+		}
+		if source := settingOf(t, byDefault, flag.Name).source; source != fromDefault {
+			t.Errorf("--%s without anything is from %q", flag.Name, source)
+		}
+		if is := value(byDefault); reflect.DeepEqual(is, value(given[0])) && reflect.DeepEqual(is, value(given[1])) {
+			t.Errorf("--%s: the values of this test are no better than the default %v", flag.Name, is)
+		}
 	}
 }
 
