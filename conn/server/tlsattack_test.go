@@ -441,12 +441,16 @@ func TestBrokenHello(t *testing.T) {
 type recorder struct {
 	conn.Handler
 	first sync.Once
+	waits chan struct{} // closed at the first
 	goOn  chan struct{}
 	came  chan string
 }
 
 func (r *recorder) OnMessage(_ *conn.Conn, _ frame.Opcode, payload []byte) {
-	r.first.Do(func() { <-r.goOn })
+	r.first.Do(func() {
+		close(r.waits)
+		<-r.goOn
+	})
 	r.came <- string(payload)
 }
 
@@ -454,7 +458,7 @@ func (r *recorder) OnMessage(_ *conn.Conn, _ frame.Opcode, payload []byte) {
 // before many are done.
 func TestTinyRecordsAreInTheBudget(t *testing.T) {
 	const messages = 200
-	r := &recorder{Handler: server.Echo(), goOn: make(chan struct{}), came: make(chan string, messages+1)}
+	r := &recorder{Handler: server.Echo(), waits: make(chan struct{}), goOn: make(chan struct{}), came: make(chan string, messages+1)}
 	srv, addr, plain, ca := startTLS(t, server.Config{Handler: r, Reactors: 1, Workers: 1, Blocking: true, ReadBuffer: 4 << 10})
 	modest := conntest.Dial(t, plain, "/ws")
 	_, network, by := byHand(t, conntest.Connect(t, addr), ca.Trust("localhost"))
@@ -465,6 +469,7 @@ func TestTinyRecordsAreInTheBudget(t *testing.T) {
 		}
 	}
 	send(t, network, all)
+	<-r.waits
 	modest.Text("modest")
 	eventually(t, "the other one waits for the worker", func() bool { return srv.Stats().Poller.Queued == 1 })
 	close(r.goOn)
