@@ -85,7 +85,7 @@ var homes = []home{
 	{"github.com/pires/go-proxyproto", []string{"conn/server"}, "who trusts a proxy reads its headers"},
 	{"github.com/gobwas/ws", []string{"conn/frame", "conn/handshake", "conn/conntest", "bench"}, "the wire format is known in two packages, and to those who judge it"},
 	{"github.com/klauspost/compress", []string{"conn/frame", "bench"}, "compression is part of the wire format"},
-	{"github.com/go-jose/go-jose", []string{"conn/auth"}, "who may connect is decided in one place"},
+	{"github.com/go-jose/go-jose", []string{"conn/auth", "conn/conntest"}, "who may connect is decided in one place, with tokens of tests"},
 	{"github.com/nats-io/nats-server", []string{"conn/conntest/natstest"}, "only tests run a server of NATS"},
 	{"github.com/nats-io", []string{"conn/cluster"}, "the bus between nodes is exchangeable behind cluster.Bus"},
 	{"github.com/prometheus", []string{"conn/admin", "bench"}, "the counters are plain numbers; only the admin listener exports them, and the load generator reads any server's"},

@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -89,37 +90,51 @@ func TestDialTakesURLsInTurn(t *testing.T) {
 // TestRecycle opens slots again as their connections end, in each of the ways
 // they can, until it is stopped.
 func TestRecycle(t *testing.T) {
-	for name, test := range map[string]struct {
-		serve  func(net.Conn)
-		onOpen func(*Client, *Conn)
-	}{
-		"closed by the server": {func(c net.Conn) {
-			ws.WriteFrame(c, ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "")))
-			ws.ReadFrame(c) // the answer
-		}, func(*Client, *Conn) {}},
-		"cut by the server": {func(net.Conn) {}, func(*Client, *Conn) {}},
-		"closed by us":      {answerClose, (*Client).Close},
-		"aborted by us":     {hold, func(cl *Client, c *Conn) { cl.Abort(c, false) }},
-		"reset by us":       {hold, func(cl *Client, c *Conn) { cl.Abort(c, true) }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := newDriven(t, Config{URLs: []string{serve(t, test.serve)}, Conns: 4})
-			d.onOpen = func(c *Conn) { test.onOpen(d.Client, c) }
-			dialling := d.Dial(Dial{To: 4, Recycle: true})
-			d.until("recycle", func() bool { return dialling.Report().Opened >= 30 })
-			if !dialling.Active() {
-				t.Error("it is not active")
-			}
-			d.StopDialling()
-			d.until("stop", func() bool { return d.sockets == 0 })
-			r, slots := dialling.Report(), map[int]bool{}
-			for _, slot := range d.opened {
-				slots[slot] = true
-			}
-			if dialling.Active() || r.Failed != 0 || r.Attempted != r.Opened || r.Opened != int64(len(d.opened)) || len(slots) != 4 {
-				t.Errorf("active %v, %+v, slots %v", dialling.Active(), r, slots)
-			}
-		})
+	all := maps.Clone(endings)
+	all["cut by the server"] = ending{serve: func(net.Conn) {}}
+	for name, end := range all {
+		t.Run(name, func(t *testing.T) { recycle(t, Config{URLs: []string{serve(t, end.serve)}}, end) })
+	}
+}
+
+// ending is how a connection ends.
+type ending struct {
+	serve  func(net.Conn)
+	onOpen func(*Client, *Conn) // nil: the server ends it
+}
+
+// endings are those that plain connections and those with TLS share.
+var endings = map[string]ending{
+	"closed by the server": {serve: func(c net.Conn) {
+		ws.WriteFrame(c, ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "")))
+		ws.ReadFrame(c) // the answer
+	}},
+	"closed by us":  {answerClose, (*Client).Close},
+	"aborted by us": {hold, func(cl *Client, c *Conn) { cl.Abort(c, false) }},
+	"reset by us":   {hold, func(cl *Client, c *Conn) { cl.Abort(c, true) }},
+}
+
+// recycle dials for every connection that ends, until it is told to stop.
+func recycle(t *testing.T, cfg Config, end ending) {
+	t.Helper()
+	cfg.Conns = 4
+	d := newDriven(t, cfg)
+	if end.onOpen != nil {
+		d.onOpen = func(c *Conn) { end.onOpen(d.Client, c) }
+	}
+	dialling := d.Dial(Dial{To: 4, Recycle: true})
+	d.until("recycle", func() bool { return dialling.Report().Opened >= 30 })
+	if !dialling.Active() {
+		t.Error("it is not active")
+	}
+	d.StopDialling()
+	d.until("stop", func() bool { return d.sockets == 0 })
+	r, slots, failures := dialling.Report(), map[int]bool{}, d.Ending().Failures
+	for _, slot := range d.opened {
+		slots[slot] = true
+	}
+	if dialling.Active() || r.Failed != 0 || len(failures) != 0 || r.Attempted != r.Opened || r.Opened != int64(len(d.opened)) || len(slots) != 4 {
+		t.Errorf("active %v, %+v, slots %v, failures %+v", dialling.Active(), r, slots, failures)
 	}
 }
 

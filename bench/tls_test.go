@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http/httptest"
@@ -288,22 +289,19 @@ func TestAbandonedTLSHandshake(t *testing.T) {
 	}
 }
 
-// recorded keeps the types of the records that a client sends, RFC 8446 section 5.1.
-type recorded struct {
+// tee keeps what a server reads of a connection.
+type tee struct {
 	net.Conn
 	raw bytes.Buffer
 }
 
-func (r *recorded) Read(p []byte) (int, error) {
-	n, err := r.Conn.Read(p)
-	r.raw.Write(p[:n])
-	return n, err
-}
+func (t *tee) Read(p []byte) (int, error) { return io.TeeReader(t.Conn, &t.raw).Read(p) }
 
-func (r *recorded) types() (types []byte) {
-	for b := r.raw.Bytes(); len(b) >= 5; {
-		types = append(types, b[0])
-		b = b[min(len(b), 5+int(b[3])<<8+int(b[4])):]
+// recordTypes are those of records in turn, RFC 8446 section 5.1.
+func recordTypes(raw []byte) (types []byte) {
+	for len(raw) >= 5 {
+		types = append(types, raw[0])
+		raw = raw[min(len(raw), 5+int(raw[3])<<8+int(raw[4])):]
 	}
 	return types
 }
@@ -327,7 +325,7 @@ func TestCloseNotify(t *testing.T) {
 			errs := make(chan error, 1)
 			config := certified().TLS
 			url := serveRaw(t, func(c net.Conn) {
-				r := &recorded{Conn: c}
+				r := &tee{Conn: c}
 				secured := tls.Server(r, config)
 				_, err := ws.Upgrade(secured)
 				for err == nil {
@@ -336,7 +334,7 @@ func TestCloseNotify(t *testing.T) {
 						ws.WriteFrame(secured, ws.UnmaskFrame(frame))
 					}
 				}
-				types <- r.types()
+				types <- recordTypes(r.raw.Bytes())
 				errs <- err
 			})
 			d := newDriven(t, Config{URLs: []string{"wss" + strings.TrimPrefix(url, "ws")}, Conns: 1, TLS: TLS{Insecure: true, Max: "1.2"}})
@@ -354,34 +352,16 @@ func TestCloseNotify(t *testing.T) {
 
 // TestRecycleTLS is TestRecycle with TLS.
 func TestRecycleTLS(t *testing.T) {
-	for name, test := range map[string]struct {
-		serve  func(net.Conn)
-		onOpen func(*Client, *Conn)
-	}{
-		"closed by the server": {func(c net.Conn) {
-			ws.WriteFrame(c, ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "")))
-			ws.ReadFrame(c) // the answer
-		}, func(*Client, *Conn) {}},
-		"close_notify by the server": {func(c net.Conn) { c.(*tls.Conn).CloseWrite(); hold(c) }, func(*Client, *Conn) {}},
-		"cut by the server":          {func(c net.Conn) { c.(*tls.Conn).NetConn().Close() }, func(*Client, *Conn) {}},
-		"cut in a record": {func(c net.Conn) {
-			c.(*tls.Conn).NetConn().Write([]byte{23, 3, 3, 0, 20, 1})
-			c.(*tls.Conn).NetConn().Close()
-		}, func(*Client, *Conn) {}},
-		"closed by us":  {answerClose, (*Client).Close},
-		"aborted by us": {hold, func(cl *Client, c *Conn) { cl.Abort(c, false) }},
-		"reset by us":   {hold, func(cl *Client, c *Conn) { cl.Abort(c, true) }},
-	} {
+	all := maps.Clone(endings)
+	all["close_notify by the server"] = ending{serve: func(c net.Conn) { c.(*tls.Conn).CloseWrite(); hold(c) }}
+	all["cut by the server"] = ending{serve: func(c net.Conn) { c.(*tls.Conn).NetConn().Close() }}
+	all["cut in a record"] = ending{serve: func(c net.Conn) {
+		c.(*tls.Conn).NetConn().Write([]byte{23, 3, 3, 0, 20, 1})
+		c.(*tls.Conn).NetConn().Close()
+	}}
+	for name, end := range all {
 		t.Run(name, func(t *testing.T) {
-			d := newDriven(t, Config{URLs: []string{serveTLS(t, nil, upgraded(test.serve))}, Conns: 4, TLS: TLS{Insecure: true}})
-			d.onOpen = func(c *Conn) { test.onOpen(d.Client, c) }
-			dialling := d.Dial(Dial{To: 4, Recycle: true})
-			d.until("recycle", func() bool { return dialling.Report().Opened >= 20 })
-			d.StopDialling()
-			d.until("stop", func() bool { return d.sockets == 0 })
-			if r := dialling.Report(); dialling.Active() || r.Failed != 0 || len(d.Ending().Failures) != 0 || r.Attempted != r.Opened || r.Opened != int64(len(d.opened)) {
-				t.Errorf("active %v, %+v, failures %+v", dialling.Active(), r, d.Ending().Failures)
-			}
+			recycle(t, Config{URLs: []string{serveTLS(t, nil, upgraded(end.serve))}, TLS: TLS{Insecure: true}}, end)
 		})
 	}
 }

@@ -32,6 +32,8 @@ func recording(seconds int, seed uint64) *bench.Recording {
 		{Name: "open", Length: float64(open)}, {Name: "warm-up", Start: float64(open), Length: 0.1 * length},
 		{Name: "measure", Start: float64(open) + 0.1*length, Length: length - float64(open) - 0.1*length - 0.6}, {Name: "close", Start: length - 0.6, Length: 0.6},
 	}
+	// Cutting takes long: a long run repeats the 200 seconds before.
+	distinct := max(400, open+200)
 	for i := range seconds {
 		s := bench.Second{
 			Start: float64(i), Length: 1, Phase: "measure", Open: 40_000 * min(i+1, open) / open,
@@ -39,10 +41,9 @@ func recording(seconds int, seed uint64) *bench.Recording {
 			Server:  &bench.ServerSecond{RSSBytes: 6e6 + 12e6*int64(min(i+1, open))/int64(open), CPUCores: 0.75, UserCores: 0.25, SystemCores: 0.5, Threads: 9, Descriptors: 12 + 40_000*min(i+1, open)/open, ContextSwitches: 1500 + 100*math.Cos(float64(i))},
 			Metrics: map[string]float64{"roost_frames_sent_total": 1e4 * float64(i)},
 		}
-		const distinct = 400 // Cutting takes long: what comes behind repeats the last 200.
 		switch {
-		case i >= max(distinct, open+distinct/2):
-			before := &r.Seconds[i-distinct/2]
+		case i >= distinct:
+			before := &r.Seconds[i-200]
 			s.Sent, s.Received, s.Deliveries, s.Opened, s.Closed = before.Sent, before.Received, before.Deliveries, before.Opened, before.Closed
 			s.Latency, s.LatencySpread, s.Handshake, s.HandshakeSpread = before.Latency, before.LatencySpread, before.Handshake, before.HandshakeSpread
 			r.Seconds = append(r.Seconds, s)
@@ -54,7 +55,7 @@ func recording(seconds int, seed uint64) *bench.Recording {
 			}
 		default:
 			s.Sent, s.Received, s.Deliveries, s.Opened, s.Closed = 50, 50_000+int64(random.IntN(2000)), 50_000, 200, 200
-			stalled := i == (open+seconds)/2
+			stalled := i == (open+min(seconds, distinct))/2
 			for n := range 600 {
 				d := latency(900 + 300*math.Sin(float64(i)/5))
 				if stalled {

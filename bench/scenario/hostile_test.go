@@ -65,12 +65,12 @@ func (v *victim) serve(c net.Conn) {
 		defer v.mu.Unlock()
 		delete(v.peers, c)
 	}()
-	head := &keeping{Reader: c}
+	var head strings.Builder
 	if _, err := ws.Upgrade(struct {
 		io.Reader
 		io.Writer
-	}{head, c}); err != nil {
-		switch text := head.text.String(); {
+	}{io.TeeReader(c, &head), c}); err != nil {
+		switch text := head.String(); {
 		case text == "":
 			v.note("nothing sent")
 		case strings.HasSuffix(text, "Connection: Upg"):
@@ -85,18 +85,6 @@ func (v *victim) serve(c net.Conn) {
 	v.mu.Unlock()
 	for v.frame(c) {
 	}
-}
-
-// keeping keeps what has been read.
-type keeping struct {
-	io.Reader
-	text strings.Builder
-}
-
-func (k *keeping) Read(p []byte) (int, error) {
-	n, err := k.Reader.Read(p)
-	k.text.Write(p[:n])
-	return n, err
 }
 
 func (v *victim) frame(c net.Conn) bool {

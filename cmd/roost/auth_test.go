@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/go-jose/go-jose/v4"
 
 	"roost/conn/conntest"
 	"roost/conn/conntest/browser"
@@ -26,24 +24,8 @@ const authSecret = "a secret that is 32 bytes long or longer"
 // authToken is good for a minute.
 func authToken(t *testing.T, secret string, claims map[string]any) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(secret)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	claims["exp"] = time.Now().Unix() + 60
-	text, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Sign(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return conntest.Token(t, secret, claims)
 }
 
 func status(t *testing.T, addr, target string, headers ...string) int {

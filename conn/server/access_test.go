@@ -5,7 +5,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/gobwas/ws"
 
 	"roost/conn"
@@ -34,27 +32,6 @@ const firstSecret = "the first secret, which is 32 bytes or more"
 
 // today is the time that these tests begin at.
 var today = time.Unix(1_700_000_000, 0)
-
-func token(t *testing.T, secret string, claims map[string]any) string {
-	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(secret)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Sign(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	compact, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return compact
-}
 
 // guarded is a server that wants tokens. Its calendar stands.
 func guarded(t *testing.T, config Config) (s *Server, addr string, calendar *standing) {
@@ -116,10 +93,10 @@ func TestTokens(t *testing.T) {
 	}), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	s, addr, _ := guarded(t, config)
 	exp := today.Unix() + 60
-	good := token(t, firstSecret, map[string]any{"sub": "alice", "exp": exp})
-	old := token(t, firstSecret, map[string]any{"sub": "alice", "exp": today.Unix()})
-	forged := token(t, strings.ToUpper(firstSecret), map[string]any{"sub": "alice", "exp": exp})
-	news := token(t, firstSecret, map[string]any{"exp": exp, "topics": []string{"news/*", "all"}})
+	good := conntest.Token(t, firstSecret, map[string]any{"sub": "alice", "exp": exp})
+	old := conntest.Token(t, firstSecret, map[string]any{"sub": "alice", "exp": today.Unix()})
+	forged := conntest.Token(t, strings.ToUpper(firstSecret), map[string]any{"sub": "alice", "exp": exp})
+	news := conntest.Token(t, firstSecret, map[string]any{"exp": exp, "topics": []string{"news/*", "all"}})
 	refused := uint64(0)
 	for _, c := range []struct {
 		target  string
@@ -173,7 +150,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 func TestTokensExpire(t *testing.T) {
 	s, addr, calendar := guarded(t, Config{PingInterval: -1})
 	dial := func(seconds int64) *conntest.Client {
-		return conntest.Dial(t, addr, "/ws?token="+token(t, firstSecret, map[string]any{"exp": today.Unix() + seconds}))
+		return conntest.Dial(t, addr, "/ws?token="+conntest.Token(t, firstSecret, map[string]any{"exp": today.Unix() + seconds}))
 	}
 	short, long := dial(10), dial(20)
 	looks := func() { // all connections have been looked at
@@ -199,7 +176,7 @@ func TestTokensExpire(t *testing.T) {
 	looks()
 	next.Text("b")
 	next.ExpectText("b")
-	answered(t, ask(t, addr, "?token="+token(t, firstSecret, map[string]any{"exp": today.Unix() + 20})), 401, "has expired")
+	answered(t, ask(t, addr, "?token="+conntest.Token(t, firstSecret, map[string]any{"exp": today.Unix() + 20})), 401, "has expired")
 }
 
 // A message goes to those topics of its sender that its token allows; who may send
@@ -207,7 +184,7 @@ func TestTokensExpire(t *testing.T) {
 func TestTokensOfPublishers(t *testing.T) {
 	s, addr, _ := guarded(t, Config{Handler: Chat(), Subprotocols: []string{Control}})
 	dial := func(target string, topics []string, pub any, headers ...string) *conntest.Client {
-		return conntest.Dial(t, addr, "/ws"+target+"&token="+token(t, firstSecret, map[string]any{"exp": today.Unix() + 60, "topics": topics, "pub": pub}), headers...)
+		return conntest.Dial(t, addr, "/ws"+target+"&token="+conntest.Token(t, firstSecret, map[string]any{"exp": today.Unix() + 60, "topics": topics, "pub": pub}), headers...)
 	}
 	all := []string{"*"}
 	a, b := dial("?topic=a", all, nil), dial("?topic=b", all, false)
@@ -242,18 +219,18 @@ func TestKeysReloaded(t *testing.T) {
 	s, addr, _ := guarded(t, Config{})
 	const second = "the second secret, no shorter than the first"
 	claims := map[string]any{"exp": today.Unix() + 60}
-	c := conntest.Dial(t, addr, "/ws?token="+token(t, firstSecret, claims))
-	answered(t, ask(t, addr, "?token="+token(t, second, claims)), 401, "not valid")
+	c := conntest.Dial(t, addr, "/ws?token="+conntest.Token(t, firstSecret, claims))
+	answered(t, ask(t, addr, "?token="+conntest.Token(t, second, claims)), 401, "not valid")
 	if err := os.WriteFile(s.config.Auth.Keys, []byte(second), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.ReloadKeys()
 	eventually(t, "the second is taken", func() bool {
-		c := ask(t, addr, "?token="+token(t, second, claims))
+		c := ask(t, addr, "?token="+conntest.Token(t, second, claims))
 		defer c.Close()
 		return c.Response().StatusCode == 101
 	})
-	answered(t, ask(t, addr, "?token="+token(t, firstSecret, claims)), 401, "not valid")
+	answered(t, ask(t, addr, "?token="+conntest.Token(t, firstSecret, claims)), 401, "not valid")
 	c.Text("who is in stays in")
 	c.ExpectText("who is in stays in")
 }
@@ -603,7 +580,7 @@ func TestGrantEndsWithItsConnection(t *testing.T) {
 	s, addr, _ := guarded(t, Config{Handler: h, Shards: 1})
 	h.server.Store(s)
 	come := func(sub string) (*conntest.Client, *conn.Conn) {
-		cl := ask(t, addr, "?token="+token(t, firstSecret, map[string]any{"sub": sub, "exp": today.Unix() + 60, "pub": true}))
+		cl := ask(t, addr, "?token="+conntest.Token(t, firstSecret, map[string]any{"sub": sub, "exp": today.Unix() + 60, "pub": true}))
 		answered(t, cl, http.StatusSwitchingProtocols, "")
 		return cl, <-h.opened
 	}
