@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
@@ -112,9 +111,14 @@ func (c Config) Validate() error {
 		}
 	}
 	fault(len(c.URLs) == 0, "url: none, want ws://host:port/path or wss://host:port/path")
-	for _, u := range c.URLs {
-		if _, err := parseTarget(u); err != nil {
+	plain := 0
+	for _, raw := range c.URLs {
+		u, err := parseTarget(raw)
+		switch {
+		case err != nil:
 			faults = append(faults, err)
+		case u.Scheme == "ws":
+			plain++
 		}
 	}
 	for _, s := range c.Sources {
@@ -133,8 +137,7 @@ func (c Config) Validate() error {
 	if err := c.TLS.Validate(); err != nil {
 		faults = append(faults, err)
 	}
-	secure := slices.ContainsFunc(c.URLs, func(u string) bool { return strings.HasPrefix(u, "wss:") })
-	fault(c.TLS != TLS{} && !secure, "TLS: there are settings for it, but no url is wss://host:port/path")
+	fault(c.TLS != TLS{} && len(c.URLs) > 0 && plain == len(c.URLs), "TLS: there are settings for it (--ca, --tls-insecure, --tls-resume, --tls-max), but no url is wss://host:port/path")
 	fault(c.Conns < 1, "connections: %d, want 1 or more", c.Conns)
 	fault(c.Handshakes < 0, "handshakes in flight: %d, want 1 or more, or 0 for %d", c.Handshakes, DefaultHandshakes)
 	fault(c.HandshakeTimeout < 0, "handshake timeout: %v, want 0 or more", c.HandshakeTimeout)

@@ -139,6 +139,9 @@ func TestBottleneckExitCode(t *testing.T) {
 		if err != nil || code != test.code || strings.Contains(out.String(), "no clean measurement") != (code == exitBottleneck) {
 			t.Errorf("%s: error %v, exit code %d, want %d\n%s", name, err, code, test.code, out.String())
 		}
+		if strings.Contains(out.String(), "passed, but an assertion failed") != (code == exitLost && test.result.Passed()) {
+			t.Errorf("%s: why the exit code is %d is not said right:\n%s", name, code, out.String())
+		}
 	}
 }
 

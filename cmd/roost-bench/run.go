@@ -123,20 +123,20 @@ func newDemands(texts []string, strict bool) (demands, error) {
 // the client's own limit cannot have caused comes first; an assertion that it
 // makes unsure is neither passed nor failed.
 func (d demands) judge(w io.Writer, r *bench.Result) (code int, err error) {
-	lost, failed := !r.Passed(), false
+	lost, broken := !r.Passed(), false
 	var checks []bench.Check
 	for _, a := range d.asserts {
 		c := a.Check(r)
-		failed = failed || (!c.Holds && !c.Unsure)
+		broken = broken || (!c.Holds && !c.Unsure)
 		checks = append(checks, c)
 	}
 	err = report.Checks(w, checks)
 	switch {
 	case lost:
 		return exitLost, err
-	case failed:
+	case broken:
 		if err == nil {
-			_, err = fmt.Fprintf(w, "%-14s%s\n", "exit code 1", "nothing was lost, but an assertion failed")
+			_, err = fmt.Fprintf(w, "%-14s%s\n", "exit code 1", "the run passed, but an assertion failed")
 		}
 		return exitLost, err
 	case d.clean && r.Client.Bottleneck:

@@ -89,6 +89,9 @@ func TestSecureFlags(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d\nstdout: %s\nstderr: %s", name, code, test.code, stdout, stderr)
 		}
 	}
+	if code, _, stderr := runArgs(t, echoArgs(strings.Replace(url, "wss:", "WSS:", 1), "--ca", ca)...); code != exitPassed {
+		t.Errorf("a scheme in capitals: exit code %d, stderr %s", code, stderr)
+	}
 	plain := strings.Replace(url, "wss:", "ws:", 1)
 	if code, _, stderr := runArgs(t, echoArgs(plain, "--ca", ca)...); code != exitUsage || !strings.Contains(stderr, "no url is wss://") {
 		t.Errorf("settings for TLS without TLS: exit code %d, stderr %s", code, stderr)
