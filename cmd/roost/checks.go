@@ -54,6 +54,7 @@ func examine(m machine.Machine, n need) []check {
 	e.sysctlCheck("net.core.somaxconn", n.Backlog, "connections that wait for accept when everybody comes back within ten seconds")
 	e.sysctlCheck("net.ipv4.tcp_max_syn_backlog", n.Backlog, "the same for connections whose handshake is incomplete")
 	e.connectionTracking()
+	e.kernelTLS()
 	e.migration()
 	e.localPortRange()
 	return e.checks
@@ -193,6 +194,26 @@ func (e *examination) connectionTracking() {
 		needed += tracked
 	}
 	e.add(check{Name: name, Why: why, Do: set(name, needed), Keep: keep(name, needed)}, now, needed, err)
+}
+
+// kernelTLS is looked at where it is wanted. With --ktls auto the process does it where
+// the kernel does not.
+func (e *examination) kernelTLS() {
+	if e.TLS == noTLS || e.ktls == "off" {
+		return
+	}
+	c := check{
+		Name: "kernel TLS", Why: "whether the kernel does TLS, with its module tls",
+		Do: []string{"modprobe tls"}, Keep: []string{"echo tls >/etc/modules-load.d/roost.conf"},
+	}
+	if e.ktls == "auto" {
+		c.Verdict, c.Why = note, "whether the kernel does TLS, with its module tls; where not, the process does it"
+	}
+	var now int64
+	if e.able {
+		now = 1
+	}
+	e.add(c, now, 1, nil)
 }
 
 // migration decides what becomes of connections that wait for accept at a listener

@@ -29,18 +29,19 @@ func (doctorFlags) Help() string {
 }
 
 // runDoctor is the doctor command.
-func runDoctor(f *doctorFlags, m machine.Machine, stdout, stderr io.Writer) int {
-	n := f.need(m)
-	checks := examine(m, n)
+func runDoctor(f *doctorFlags, h host, stdout, stderr io.Writer) int {
+	n := f.need(h)
+	checks := examine(h.Machine, n)
 	var err error
 	switch {
 	case f.JSON:
 		err = writeJSON(stdout, struct {
-			Conns  int64   `json:"connections"`
-			Checks []check `json:"checks"`
-		}{n.Conns, checks})
+			Conns  int64    `json:"connections"`
+			TLS    tlsPlace `json:"tls"` // as of plan
+			Checks []check  `json:"checks"`
+		}{n.Conns, n.TLS, checks})
 	case f.Sysctl:
-		err = writeSysctls(stdout, m, n, checks)
+		err = writeSysctls(stdout, h.Machine, n, checks)
 	default:
 		err = writeChecks(stdout, n, checks)
 	}
@@ -58,7 +59,7 @@ func runDoctor(f *doctorFlags, m machine.Machine, stdout, stderr io.Writer) int 
 
 // writeChecks prints the table, then what to do about each fault.
 func writeChecks(w io.Writer, n need, checks []check) error {
-	fmt.Fprintf(w, "%s connections on this machine\n\n", grouped(n.Conns))
+	fmt.Fprintf(w, "%s on this machine\n\n", n.title())
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CHECK\tNOW\tNEEDED\tVERDICT\tABOUT")
 	wrong, unread := 0, 0

@@ -18,7 +18,7 @@ func doctor(t *testing.T, f files, args ...string) (code int, out string) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	code = runDoctor(&line.Doctor, f.machine(), &b, io.Discard)
+	code = runDoctor(&line.Doctor, f.host(), &b, io.Discard)
 	return code, b.String()
 }
 
@@ -121,6 +121,7 @@ func TestCommandsRefuseBadFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"doctor"}, {"plan"}, {"doctor", "--conns", "0"}, {"doctor", "--conns", "x"}, {"plan", "--conns", "2000000000"},
 		{"plan", "--conns", "5", "--calibrate", "1h"}, {"plan", "--conns", "5", "--payload", "1GiB"}, {"plan", "--conns", "5", "--ping-interval", "often"},
+		{"doctor", "--conns", "5", "--ktls", "perhaps"}, {"doctor", "--conns", "5", "--ktls", "require"}, {"plan", "--conns", "5", "--listen", "8443"},
 		{"doctor", "--path", "/x", "--conns", "5"}, {"--path", "/x", "doctor", "--conns", "5"}, {"--listen", ":1", "doctor", "--conns", "5"}, {"dcotor"},
 	} {
 		var stderr strings.Builder

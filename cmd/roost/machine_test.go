@@ -53,6 +53,9 @@ func (f files) with(changed files) files {
 	return all
 }
 
+// host is the machine, without TLS in its kernel.
+func (f files) host() host { return host{f.machine(), func() bool { return false }} }
+
 func (f files) machine() machine.Machine {
 	tree := fstest.MapFS{}
 	for name, text := range f {

@@ -15,8 +15,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-
-	"roost/conn/machine"
 )
 
 // Exit codes.
@@ -50,9 +48,9 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 	}
 	switch line.command {
 	case "plan":
-		return runPlan(&line.Plan, machine.This(), stdout, stderr, signals)
+		return runPlan(&line.Plan, thisHost(), stdout, stderr, signals)
 	case "doctor":
-		return runDoctor(&line.Doctor, machine.This(), stdout, stderr)
+		return runDoctor(&line.Doctor, thisHost(), stdout, stderr)
 	case "config":
 		return runConfig(line, stdout, stderr)
 	case "publish":

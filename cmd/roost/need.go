@@ -3,17 +3,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"roost/conn/machine"
+	"roost/conn/server"
+	"roost/poller/socket"
 )
 
 // needFlags say of plan and doctor what connections they reckon with.
 type needFlags struct {
-	Conns  count    `config:"max-conns" placeholder:"N" help:"Connections that the machine has to hold. Required, unless the config file has max-conns."`
+	Conns  count    `config:"max-conns" env:"ROOST_CONNS,ROOST_MAX_CONNS" placeholder:"N" help:"Connections that the machine has to hold. Required, unless the config file has max-conns."`
 	Listen []string `placeholder:"ADDRESS" help:"As of serve: with tls: in front of one of them, as in tls::8443, all connections count as having TLS."`
 	KTLS   choice   `name:"ktls" default:"auto" placeholder:"auto|off|require" help:"As of serve: whether TLS takes memory of the kernel or of the process. With auto it is as it would be on this machine."`
 }
@@ -25,22 +28,57 @@ func (f *needFlags) faults() (errs []error) {
 	if err := f.KTLS.among("ktls", ktlsChoices...); err != nil {
 		errs = append(errs, err)
 	}
+	for _, addr := range f.Listen {
+		if _, _, err := server.ParseAddress(addr); err != nil {
+			errs = append(errs, fmt.Errorf("--listen: %w", err))
+		}
+	}
+	if f.KTLS == "require" && !f.secure() {
+		errs = append(errs, errors.New("--ktls: there is no TLS to require it for; give an address with it, as in --listen tls::8443"))
+	}
 	return errs
 }
 
 // maxConns is what server.Config takes at most.
 const maxConns = 1 << 30
 
-// need is what they come to on a machine.
-func (f *needFlags) need(m machine.Machine) need {
-	at := noTLS
-	if slices.ContainsFunc(f.Listen, func(addr string) bool { return strings.HasPrefix(addr, "tls:") }) {
-		at = tlsInProcess
-		if f.KTLS == "require" || f.KTLS == "auto" && m.KernelTLS() {
-			at = tlsInKernel
-		}
+// secure reports whether connections have TLS.
+func (f *needFlags) secure() bool {
+	return slices.ContainsFunc(f.Listen, func(addr string) bool {
+		_, secure, _ := server.ParseAddress(addr)
+		return secure
+	})
+}
+
+// host is the machine to reckon for.
+type host struct {
+	machine.Machine
+	kernelTLS func() bool // whether the kernel does TLS
+}
+
+func thisHost() host {
+	return host{machine.This(), func() bool {
+		suites, _ := socket.KernelTLS()
+		return len(suites) > 0
+	}}
+}
+
+// need is what the flags come to on a host.
+func (f *needFlags) need(h host) need {
+	conns := int64(f.Conns.n)
+	if !f.secure() {
+		return needs(h.Machine, conns, noTLS)
 	}
-	return needs(m, int64(f.Conns.n), at)
+	able, place := f.KTLS != "off" && h.kernelTLS(), tlsInProcess
+	if able || f.KTLS == "require" {
+		place = tlsInKernel
+	}
+	n := needs(h.Machine, conns, place)
+	n.ktls, n.able, n.flags = f.KTLS, able, " --listen tls::8443"
+	if f.KTLS != "auto" {
+		n.flags += " --ktls " + string(f.KTLS)
+	}
+	return n
 }
 
 // tlsPlace is who does the TLS of connections.
@@ -68,7 +106,28 @@ type need struct {
 	userSource    string
 	kernelPerConn int64
 	kernelSource  string
+
+	ktls  choice // with TLS: what was asked for
+	able  bool   // and the kernel does it
+	flags string // those that ask for the same
 }
+
+// title says what is reckoned with.
+func (n need) title() string {
+	text := grouped(n.Conns) + " connections"
+	if n.TLS != noTLS {
+		text += " with TLS in the " + string(n.TLS)
+	}
+	return text
+}
+
+// handshakes is how long it takes until all have come, each with a full handshake of TLS.
+func (n need) handshakes() time.Duration {
+	return time.Duration(n.Conns) * machine.HandshakeTLS / time.Duration(handshakers())
+}
+
+// handshakers are the processors that serve has for handshakes of TLS.
+func handshakers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // needs reckons what conns connections take. It never fails: what the machine
 // does not tell is estimated.

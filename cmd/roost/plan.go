@@ -55,9 +55,13 @@ type plan struct {
 	PingInterval    float64  `json:"ping_interval_seconds"`
 	PingsPerSecond  float64  `json:"pings_per_second"`
 
+	HandshakeSeconds *float64 `json:"tls_handshakes_seconds"` // until all have come; null without TLS
+
 	LoadTest  loadTest           `json:"load_test"`
 	Broadcast *broadcastEstimate `json:"broadcast"`
 	Unknown   []string           `json:"unknown"`
+
+	title, flags string // as of need
 }
 
 // loadTest is what opening the connections from one machine takes.
@@ -84,8 +88,8 @@ type broadcastEstimate struct {
 }
 
 // runPlan is the plan command. A signal ends it.
-func runPlan(f *planFlags, m machine.Machine, stdout, stderr io.Writer, signals <-chan os.Signal) int {
-	p := newPlan(m, f.need(m), f.PingInterval.n)
+func runPlan(f *planFlags, h host, stdout, stderr io.Writer, signals <-chan os.Signal) int {
+	p := newPlan(h.Machine, f.need(h), f.PingInterval.n)
 	if f.Calibrate.n > 0 {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -129,6 +133,11 @@ func newPlan(m machine.Machine, n need, pingInterval time.Duration) *plan {
 		PingInterval: pingInterval.Seconds(), PingsPerSecond: n.pings(pingInterval),
 		LoadTest: loadTest{Addresses: shares(conns, connsPerSource)},
 		Unknown:  []string{},
+		title:    n.title(), flags: n.flags,
+	}
+	if n.TLS != noTLS {
+		all := n.handshakes().Seconds()
+		p.HandshakeSeconds = &all
 	}
 	if available, err := m.AvailableMemory(); p.unless("available memory", err) {
 		p.AvailableBytes = &available

@@ -24,7 +24,7 @@ func planned(t *testing.T, f files, args ...string) (code int, out, progress str
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
-	code = runPlan(&line.Plan, f.machine(), &stdout, &stderr, nil)
+	code = runPlan(&line.Plan, f.host(), &stdout, &stderr, nil)
 	return code, stdout.String(), stderr.String()
 }
 
@@ -50,28 +50,31 @@ func TestPlanText(t *testing.T) {
 	contains(t, out, "TOO MUCH: 6.1 GB", "TOO MANY: the limit is 200,000", "switched off", "16 client processes")
 }
 
-// TestPlanWithTLS reckons with the place where serve, with the same settings, would do it.
-func TestPlanWithTLS(t *testing.T) {
-	kernel := roomy().with(files{"proc/sys/net/ipv4/tcp_available_ulp": "espintcp mptcp tls\n"})
+// TestTLSIsReckonedWith as of the place where serve, with the same settings, would do it.
+func TestTLSIsReckonedWith(t *testing.T) {
 	file := writeConfig(t, "listen: [':8000', 'tls::8443']", "max-conns: 1000")
 	for _, c := range []struct {
-		name  string
-		files files
-		args  []string
-		tls   tlsPlace
+		name string
+		able bool // the kernel does TLS
+		args []string
+		tls  tlsPlace
+		more verdict // on the kernel's TLS
+		hint string
 	}{
-		{"no listener has it", kernel, []string{"--conns", "1000", "--listen", ":8000"}, noTLS},
-		{"this kernel has none", roomy(), []string{"--conns", "1000", "--listen", ":8000,tls::8443"}, tlsInProcess},
-		{"this kernel has it", kernel, []string{"--conns", "1000", "--listen", "tls::8443"}, tlsInKernel},
-		{"it is switched off", kernel, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "off"}, tlsInProcess},
-		{"it is required", roomy(), []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel},
-		{"the config file says so", roomy(), []string{"--config", file}, tlsInProcess},
+		{"no listener has it", true, []string{"--conns", "1000", "--listen", ":8000"}, noTLS, "", "roost doctor --conns 1000 says"},
+		{"this kernel has none", false, []string{"--conns", "1000", "--listen", ":8000,tls::8443"}, tlsInProcess, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
+		{"this kernel has it", true, []string{"--conns", "1000", "--listen", "tls:systemd"}, tlsInKernel, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
+		{"it is switched off", true, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "off"}, tlsInProcess, "", "--listen tls::8443 --ktls off says"},
+		{"it is required", true, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel, fine, "--ktls require says"},
+		{"it is required and missing", false, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel, tooSmall, "--ktls require says"},
+		{"the config file says so", false, []string{"--config", file}, tlsInProcess, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
 	} {
-		_, out, _ := planned(t, c.files, append(c.args, "--calibrate", "0", "--json")...)
-		var p plan
-		if err := json.Unmarshal([]byte(out), &p); err != nil {
+		h := host{roomy().machine(), func() bool { return c.able }}
+		line, err := parse(append([]string{"plan", "--calibrate", "0"}, c.args...), io.Discard)
+		if err != nil {
 			t.Fatal(err)
 		}
+		p := newPlan(h.Machine, line.Plan.need(h), 0)
 		user, kernel := int64(machine.UserBytesPerConn), int64(2048+1024+256+195+128+80+16)
 		switch c.tls {
 		case tlsInProcess:
@@ -82,11 +85,60 @@ func TestPlanWithTLS(t *testing.T) {
 		if p.TLS != c.tls || p.UserPerConn != user || p.KernelPerConn != kernel || p.MemoryBytes != p.UserBytes+p.KernelBytes+p.FlightBytes {
 			t.Errorf("%s: TLS %q, %d bytes of the process and %d of the kernel; want %q, %d and %d", c.name, p.TLS, p.UserPerConn, p.KernelPerConn, c.tls, user, kernel)
 		}
+		if all := p.HandshakeSeconds; (all == nil) != (c.tls == noTLS) || all != nil && (*all <= 0 || *all > 1000*machine.HandshakeTLS.Seconds()) {
+			t.Errorf("%s: handshakes take %v", c.name, all)
+		}
+		var text strings.Builder
+		if err := p.writeText(&text); err != nil {
+			t.Fatal(err)
+		}
+		contains(t, text.String(), c.hint)
+		if strings.Contains(text.String(), "with TLS in the "+string(c.tls)) == (c.tls == noTLS) {
+			t.Errorf("%s: the title does not tell:\n%s", c.name, text.String())
+		}
+
+		line, err = parse(append([]string{"doctor", "--json"}, c.args...), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		code := runDoctor(&line.Doctor, h, &out, io.Discard)
+		var got struct {
+			TLS    tlsPlace
+			Checks []check
+		}
+		if err := json.Unmarshal([]byte(out.String()), &got); err != nil {
+			t.Fatal(err)
+		}
+		checks := map[string]check{}
+		for _, c := range got.Checks {
+			checks[c.Name] = c
+		}
+		if memory := checks["memory available"].Needed; memory == nil || *memory != p.MemoryBytes || got.TLS != c.tls {
+			t.Errorf("%s: doctor wants %v bytes with TLS %q", c.name, memory, got.TLS)
+		}
+		if k := checks["kernel TLS"]; k.Verdict != c.more || (code == exitTooSmall) != (c.more == tooSmall) {
+			t.Errorf("%s: exit code %d, %+v, want %q", c.name, code, k, c.more)
+		}
 	}
 	_, out, _ := planned(t, roomy(), "--conns", "10", "--listen", "tls::8443", "--calibrate", "1ms")
-	contains(t, out, "9,615 bytes a connection, measured at 18,000", "had no TLS")
-	if _, err := parse([]string{"doctor", "--conns", "1", "--ktls", "perhaps"}, io.Discard); err == nil || !strings.Contains(err.Error(), "want auto, off, require") {
-		t.Errorf("a place that is none: %v", err)
+	contains(t, out, "9,615 bytes a connection, measured at 18,000", "had no TLS", "TLS handshakes")
+}
+
+// TestConnsFromTheEnvironment is the same number for serve, plan and doctor.
+func TestConnsFromTheEnvironment(t *testing.T) {
+	t.Setenv("ROOST_MAX_CONNS", "1234")
+	t.Setenv("ROOST_LISTEN", "tls::8443")
+	line, err := parse([]string{"doctor"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := line.Doctor.needFlags; f.Conns.n != 1234 || !f.secure() {
+		t.Errorf("%+v", f)
+	}
+	t.Setenv("ROOST_CONNS", "12")
+	if line, err = parse([]string{"plan"}, io.Discard); err != nil || line.Plan.Conns.n != 12 {
+		t.Errorf("%v, %v", line.Plan.Conns, err)
 	}
 }
 

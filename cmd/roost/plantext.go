@@ -8,11 +8,13 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"roost/conn/machine"
 )
 
 // writeText prints a plan for people: what, how much, and where it comes from.
 func (p *plan) writeText(w io.Writer) error {
-	fmt.Fprintf(w, "%s connections on this machine take about\n\n", grouped(p.Conns))
+	fmt.Fprintf(w, "%s on this machine take about\n\n", p.title)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) { fmt.Fprintln(table, "  "+strings.Join(cells, "\t")) }
 
@@ -27,6 +29,9 @@ func (p *plan) writeText(w io.Writer) error {
 	} else {
 		row("pings", "none", "they are switched off")
 	}
+	if all := p.HandshakeSeconds; all != nil {
+		row("TLS handshakes", seconds(*all), fmt.Sprintf("until all have come, with full ones of %v each, %s, on %s of the processors", machine.HandshakeTLS, machine.HandshakeTLSSource, grouped(int64(handshakers()))))
+	}
 	if b := p.Broadcast; b != nil {
 		row("one broadcast", seconds(b.Seconds), b.about())
 	}
@@ -35,15 +40,18 @@ func (p *plan) writeText(w io.Writer) error {
 	}
 	if b := p.Broadcast; b != nil {
 		fmt.Fprintf(w, "\n%s\n", b.uncertainty(p.Conns))
-		if p.TLS != noTLS {
-			fmt.Fprintln(w, "The connections measured had no TLS, which takes an eighth more processor time for each delivery of 1 kB.")
+		switch p.TLS {
+		case tlsInProcess:
+			fmt.Fprintln(w, "These connections had no TLS, with which a delivery of 1 kB takes an eighth more processor time.")
+		case tlsInKernel:
+			fmt.Fprintln(w, "These connections had no TLS; what the kernel's takes was not measured.")
 		}
 	}
 	fmt.Fprintf(w, "\nTo open them from one machine for a load test: %s.\n", p.LoadTest.text())
 	for _, why := range p.Unknown {
 		fmt.Fprintf(w, "\nunknown: %s\n", why)
 	}
-	_, err := fmt.Fprintf(w, "\nroost doctor --conns %d says which settings are in the way, and how to change them.\n", p.Conns)
+	_, err := fmt.Fprintf(w, "\nroost doctor --conns %d%s says which settings are in the way, and how to change them.\n", p.Conns, p.flags)
 	return err
 }
 

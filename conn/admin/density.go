@@ -12,6 +12,7 @@ import (
 
 	"roost/conn"
 	"roost/conn/machine"
+	"roost/conn/server"
 )
 
 // density is what connections take, and how many fit. Sizes are in bytes; what is not
@@ -145,14 +146,19 @@ func (l *Listener) weigh() density {
 	d.TLS = kernelTLS{Connections: st.TLSOpen, InKernel: st.TLSKernel, Kept: st.TLSKept}
 	d.TLS.On, d.TLS.WhyNot = l.config.Server.KernelTLS()
 
-	// New connections will have TLS as often as those that are there.
-	inProcess, inKernel := or0(each(float64(st.TLSOpen-st.TLSKernel))), or0(each(float64(st.TLSKernel)))
+	inProcess, inKernel := l.tlsShares(&st, d.TLS.On)
 	d.Kernel.TLSBytes = machine.KernelTLSBytes * inKernel
 
 	d.Fit = fit{PerConnSource: "process: " + machine.UserSource}
 	user := machine.UserBytesPerConn + machine.TLSUserBytes*inProcess + machine.KernelTLSUserBytes*inKernel
-	if d.Process.GrowthPerConn != nil {
+	switch {
+	case d.Process.GrowthPerConn != nil:
 		user, d.Fit.PerConnSource = *d.Process.GrowthPerConn, "process: its growth"
+	case inProcess > 0:
+		d.Fit.PerConnSource += "; TLS: " + machine.TLSSource
+	}
+	if inKernel > 0 {
+		d.Fit.PerConnSource += "; kernel's TLS: " + machine.KernelTLSSource
 	}
 	d.Fit.PerConnSource += "; kernel: during a broadcast"
 	d.Fit.BytesPerConn = int64(max(1, user+d.Kernel.BytesPer+d.Kernel.TLSBytes+d.Kernel.FlightBytes))
@@ -177,6 +183,24 @@ func (l *Listener) weigh() density {
 		d.Fit.least(n, "--max-memory")
 	}
 	return d
+}
+
+// tlsShares are the parts of all connections that have TLS of the process and of the
+// kernel: as of those that are there, or of what listens while nobody is.
+func (l *Listener) tlsShares(st *server.Stats, byKernel bool) (inProcess, inKernel float64) {
+	if ready := float64(st.Open + st.Closing); ready > 0 {
+		share := func(n int64) float64 { return min(1, max(0, float64(n)/ready)) } // they change meanwhile
+		return share(st.TLSOpen - st.TLSKernel), share(st.TLSKernel)
+	}
+	for _, addr := range l.config.Server.Settings().Listen {
+		switch _, secure, _ := server.ParseAddress(addr); {
+		case secure && byKernel:
+			return 0, 1
+		case secure:
+			return 1, 0
+		}
+	}
+	return 0, 0
 }
 
 func (f *fit) least(n int64, bound string) {
@@ -228,7 +252,7 @@ func (d *density) write(w http.ResponseWriter) {
 	line(fmt.Sprintf("%.0f", d.Kernel.BytesPer), "in all", "")
 	line(fmt.Sprintf("%.0f", d.Kernel.FlightBytes), "on top during a broadcast", "")
 	if d.Kernel.TLSBytes > 0 {
-		line(fmt.Sprintf("%.0f", d.Kernel.TLSBytes), "on top for TLS, on average", "estimate, from Linux 6.1 without AES instructions")
+		line(fmt.Sprintf("%.0f", d.Kernel.TLSBytes), "on top for TLS, on average", "estimate, "+machine.KernelTLSSource)
 	}
 	_ = table.Flush()
 	if t := &d.TLS; t.On {

@@ -110,11 +110,14 @@ func TestDensityWithTLS(t *testing.T) {
 		Kernel: conn.KernelTLSOff,
 		Certs:  []server.KeyPair{{Cert: late, Key: lateKey}, {Cert: soon, Key: soonKey}},
 	}})
-	conntest.DialTLS(t, r.addr, "/ws", ca.Trust("soon.example"))
-	d := r.density()
-	if want := machine.UserBytesPerConn + machine.TLSUserBytes + d.Kernel.Bytes + d.Kernel.Flight; d.Fit.PerConn != int64(want) {
-		t.Errorf("%+v, want %.0f bytes for each", d.Fit, want)
+	for _, open := range []int64{0, 1} {
+		d := r.density()
+		if want := machine.UserBytesPerConn + machine.TLSUserBytes + d.Kernel.Bytes + d.Kernel.Flight; d.Connections != open || d.Fit.PerConn != int64(want) {
+			t.Errorf("%d open, %+v, want %.0f bytes for each", d.Connections, d.Fit, want)
+		}
+		conntest.DialTLS(t, r.addr, "/ws", ca.Trust("soon.example"))
 	}
+	r.want(http.StatusOK, "GET", "/debug/density", machine.TLSSource)
 	pair, err := tls.LoadX509KeyPair(soon, soonKey)
 	if err != nil {
 		t.Fatal(err)

@@ -134,7 +134,7 @@ var numbers = []number{
 	{"roost_tls_kernel", gauge, "1 when the kernel does the TLS of connections where it can (--ktls), else 0: /debug/density tells why.", func(n *snapshot) float64 { return map[bool]float64{true: 1}[n.byKernel] }},
 	{"roost_tls_kernel_connections", gauge, "Connections whose TLS the kernel does.", func(n *snapshot) float64 { return float64(n.TLSKernel) }},
 	{"roost_tls_kept_total", counter, "Open connections whose TLS the kernel did not take, because of their version, cipher or what they have sent, or because net/http has had them.", func(n *snapshot) float64 { return float64(n.TLSKept) }},
-	{"roost_tls_certificate_expiry_timestamp_seconds", gauge, "When the first certificate of --tls-cert expires, in seconds since 1970; 0 without TLS.", func(n *snapshot) float64 { return n.expiry }},
+	{"roost_tls_certificate_expiry_timestamp_seconds", gauge, "When the certificate in force that expires soonest does so, in seconds since 1970; 0 without TLS.", func(n *snapshot) float64 { return n.expiry }},
 	{"roost_accepts_total", counter, "Connections accepted by the listeners.", func(n *snapshot) float64 { return float64(n.Accepted) }},
 	{"roost_accept_pauses_total", counter, "Times that accepting stopped for want of descriptors.", func(n *snapshot) float64 { return float64(n.AcceptPauses) }},
 	{"roost_memory_pauses_total", counter, "Times that accepting stopped for --max-memory.", func(n *snapshot) float64 { return float64(n.MemoryPauses) }},

@@ -111,13 +111,6 @@ func (m Machine) AvailableMemory() (int64, error) {
 	return 0, fmt.Errorf("/%s has no MemAvailable", name)
 }
 
-// KernelTLS reports whether the kernel has its TLS at hand (the module tls is loaded), tls(7)
-// of its documentation.
-func (m Machine) KernelTLS() bool {
-	protocols, err := m.Text("proc/sys/net/ipv4/tcp_available_ulp")
-	return err == nil && slices.Contains(strings.Fields(protocols), "tls")
-}
-
 // ResidentSet is the memory that this process has, in bytes.
 func (m Machine) ResidentSet() (int64, error) {
 	all, err := m.Numbers("proc/self/statm", 2)

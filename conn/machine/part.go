@@ -2,7 +2,10 @@
 
 package machine
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // What a roost process takes, measured with `scripts/million.sh 100000`: idle
 // connections, the growth of the resident set, without GOGC: 193. About 170 bytes of
@@ -13,17 +16,23 @@ const (
 	UserSource       = "measured at 100,000 idle connections with scripts/million.sh"
 )
 
-// What TLS adds to a connection, measured at 18,000 idle ones. Where the process does it
-// that is the state of crypto/tls, 7.5 kB, and the collector's headroom, with
-// `scripts/compare-peers.sh --secure`. Where the kernel does it handshakes leave the
-// process a little, and the kernel has keys, of which 8 kB are tables that only AES in
-// software needs, with `scripts/ktls.sh 18000` on Linux 6.1.
+// What TLS adds to an idle connection, in bytes. Where the process does it, that is the
+// state of crypto/tls, 7.5 kB, and the collector's headroom. Where the kernel does it, the
+// process keeps a little of the handshakes, and the kernel has keys: 8 kB of its part are
+// tables that only AES in software needs.
 const (
 	TLSUserBytes       = 9_400
 	KernelTLSUserBytes = 400
 	KernelTLSBytes     = 12_800
 	TLSSource          = "measured at 18,000 idle connections with TLS by scripts/compare-peers.sh --secure"
-	KernelTLSSource    = "measured at 18,000 idle connections with TLS in the kernel by scripts/ktls.sh"
+	KernelTLSSource    = "measured at 18,000 idle connections by scripts/ktls.sh, on Linux 6.1 without AES instructions, with which it should be less"
+)
+
+// HandshakeTLS is the processor time of a server for a full TLS handshake with the request
+// behind it. Half of the processors, or the only one, do nothing else while many come.
+const (
+	HandshakeTLS       = 522 * time.Microsecond
+	HandshakeTLSSource = "measured by scripts/compare-peers.sh --secure"
 )
 
 // KernelParts is what the kernel keeps for an idle connection, by slab cache.

@@ -32,8 +32,15 @@ func inheritedName(addr string) (name string, ok bool) {
 	return strings.CutPrefix(addr, inherited+":")
 }
 
+// ParseAddress reads an address of Config.Listen: rest is what is listened on, and secure
+// tells whether with TLS. The error says what an address looks like; whether something can
+// listen there shows in Start.
+func ParseAddress(addr string) (rest string, secure bool, err error) {
+	rest, secure = tlsAddress(addr)
+	return rest, secure, checkAddress(rest)
+}
+
 func checkAddress(addr string) error {
-	addr, _ = tlsAddress(addr)
 	if name, ok := inheritedName(addr); ok && name == "" && addr != inherited {
 		return fmt.Errorf("listen address %q: want %s for all inherited sockets, or a name behind the colon", addr, inherited)
 	} else if ok {

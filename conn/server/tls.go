@@ -133,19 +133,19 @@ func (e *TLSError) Unwrap() error { return e.err }
 // session is conn.Config.Secure.
 func (k *keyring) session(first []byte) *secure.Session { return secure.New(k.inUse.Load(), first) }
 
-// CertificateExpiry is when the first of the certificates in force expires, the zero time
+// CertificateExpiry is when the certificate in force that expires soonest does so, the zero time
 // without TLS or before Start. It may be called from any goroutine.
-func (s *Server) CertificateExpiry() (first time.Time) {
+func (s *Server) CertificateExpiry() (soonest time.Time) {
 	inUse := s.keyring.inUse.Load()
 	if inUse == nil {
-		return first
+		return soonest
 	}
 	for _, pair := range inUse.Certificates {
-		if first.IsZero() || pair.Leaf.NotAfter.Before(first) {
-			first = pair.Leaf.NotAfter
+		if soonest.IsZero() || pair.Leaf.NotAfter.Before(soonest) {
+			soonest = pair.Leaf.NotAfter
 		}
 	}
-	return first
+	return soonest
 }
 
 // keep reads the files again when they have changed, and when it is asked to.
