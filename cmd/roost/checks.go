@@ -202,18 +202,29 @@ func (e *examination) kernelTLS() {
 	if e.TLS == noTLS || e.ktls == "off" {
 		return
 	}
-	c := check{
-		Name: "kernel TLS", Why: "whether the kernel does TLS, with its module tls",
-		Do: []string{"modprobe tls"}, Keep: []string{"echo tls >/etc/modules-load.d/roost.conf"},
+	c := check{Name: "kernel TLS", Why: "whether the kernel does TLS"}
+	if e.unable != nil {
+		c.Why += ": " + e.unable.Error()
 	}
+	do, keep := []string{"modprobe tls"}, []string{"echo tls >/etc/modules-load.d/roost.conf"}
+	c.Do, c.Keep = do, keep
 	if e.ktls == "auto" {
-		c.Verdict, c.Why = note, "whether the kernel does TLS, with its module tls; where not, the process does it"
+		c.Verdict = note
+		if !e.able {
+			c.Why += "; the process does it"
+		}
 	}
 	var now int64
 	if e.able {
 		now = 1
 	}
-	e.add(c, now, 1, nil)
+	added := e.add(c, now, 1, nil)
+	if e.ktls == "auto" {
+		added.Needed = nil
+		if !e.able {
+			added.Do, added.Keep = do, keep
+		}
+	}
 }
 
 // migration decides what becomes of connections that wait for accept at a listener

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"strings"
 	"testing"
@@ -54,7 +55,9 @@ func (f files) with(changed files) files {
 }
 
 // host is the machine, without TLS in its kernel.
-func (f files) host() host { return host{f.machine(), func() bool { return false }} }
+func (f files) host() host {
+	return host{f.machine(), func() ([]uint16, error) { return nil, errors.New("no such module") }}
+}
 
 func (f files) machine() machine.Machine {
 	tree := fstest.MapFS{}
@@ -91,6 +94,10 @@ func TestNeeds(t *testing.T) {
 	}
 	if fit := n.fit(1); fit != 0 {
 		t.Errorf("%d connections fit in a byte", fit)
+	}
+	secure := needs(roomy().machine(), 1_000_000, tlsInProcess)
+	if slow := needs(roomy().machine(), 1000, tlsInProcess); secure.Backlog != 65535 || slow.Backlog != 128 {
+		t.Errorf("a backlog of %d for a million and %d for a thousand with TLS", secure.Backlog, slow.Backlog)
 	}
 	blind := needs(files{}.machine(), 10, noTLS)
 	if blind.kernelPerConn < 3000 || blind.kernelPerConn > 6000 || !strings.Contains(blind.kernelSource, "because of") || blind.Backlog != 128 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"roost/conn/machine"
@@ -16,14 +17,14 @@ import (
 
 // needFlags say of plan and doctor what connections they reckon with.
 type needFlags struct {
-	Conns  count    `config:"max-conns" env:"ROOST_CONNS,ROOST_MAX_CONNS" placeholder:"N" help:"Connections that the machine has to hold. Required, unless the config file has max-conns."`
+	Conns  count    `config:"max-conns" env:"ROOST_CONNS,ROOST_MAX_CONNS" placeholder:"N" help:"Connections that the machine has to hold. Required, unless config file or environment have that of serve, max-conns and ROOST_MAX_CONNS."`
 	Listen []string `placeholder:"ADDRESS" help:"As of serve: with tls: in front of one of them, as in tls::8443, all connections count as having TLS."`
 	KTLS   choice   `name:"ktls" default:"auto" placeholder:"auto|off|require" help:"As of serve: whether TLS takes memory of the kernel or of the process. With auto it is as it would be on this machine."`
 }
 
 func (f *needFlags) faults() (errs []error) {
 	if f.Conns.bad == nil && (f.Conns.n < 1 || f.Conns.n > maxConns) {
-		errs = append(errs, fmt.Errorf("--conns: want 1 to %d, here or as max-conns in the file of --config", maxConns))
+		errs = append(errs, fmt.Errorf("--conns: want 1 to %d, here, as ROOST_MAX_CONNS, or as max-conns in the file of --config", maxConns))
 	}
 	if err := f.KTLS.among("ktls", ktlsChoices...); err != nil {
 		errs = append(errs, err)
@@ -53,13 +54,19 @@ func (f *needFlags) secure() bool {
 // host is the machine to reckon for.
 type host struct {
 	machine.Machine
-	kernelTLS func() bool // whether the kernel does TLS
+	kernelTLS func() (suites []uint16, err error) // as of socket.KernelTLS
 }
 
 func thisHost() host {
-	return host{machine.This(), func() bool {
-		suites, _ := socket.KernelTLS()
-		return len(suites) > 0
+	m := machine.This()
+	return host{m, func() ([]uint16, error) {
+		// Root who asks for it has the kernel load its module, and doctor changes nothing.
+		// In a container without this file nobody but the kernel can tell.
+		protocols, err := m.Text("proc/sys/net/ipv4/tcp_available_ulp")
+		if err == nil && !slices.Contains(strings.Fields(protocols), "tls") {
+			return nil, errors.New("the module tls is not loaded")
+		}
+		return socket.KernelTLS()
 	}}
 }
 
@@ -69,12 +76,18 @@ func (f *needFlags) need(h host) need {
 	if !f.secure() {
 		return needs(h.Machine, conns, noTLS)
 	}
-	able, place := f.KTLS != "off" && h.kernelTLS(), tlsInProcess
+	able, place := false, tlsInProcess
+	var unable error
+	if f.KTLS != "off" {
+		var suites []uint16
+		suites, unable = h.kernelTLS()
+		able = len(suites) > 0 && (f.KTLS == "auto" || unable == nil)
+	}
 	if able || f.KTLS == "require" {
 		place = tlsInKernel
 	}
 	n := needs(h.Machine, conns, place)
-	n.ktls, n.able, n.flags = f.KTLS, able, " --listen tls::8443"
+	n.ktls, n.able, n.unable, n.flags = f.KTLS, able, unable, " --listen tls::8443"
 	if f.KTLS != "auto" {
 		n.flags += " --ktls " + string(f.KTLS)
 	}
@@ -107,9 +120,10 @@ type need struct {
 	kernelPerConn int64
 	kernelSource  string
 
-	ktls  choice // with TLS: what was asked for
-	able  bool   // and the kernel does it
-	flags string // those that ask for the same
+	ktls   choice // with TLS: what was asked for
+	able   bool   // the kernel does what was asked for
+	unable error  // why the kernel cannot do all of it
+	flags  string // those that ask for the same
 }
 
 // title says what is reckoned with.
@@ -121,7 +135,7 @@ func (n need) title() string {
 	return text
 }
 
-// handshakes is how long it takes until all have come, each with a full handshake of TLS.
+// handshakes is how long it takes at least until all have come, each with a full handshake of TLS.
 func (n need) handshakes() time.Duration {
 	return time.Duration(n.Conns) * machine.HandshakeTLS / time.Duration(handshakers())
 }
@@ -150,13 +164,16 @@ func needs(m machine.Machine, conns int64, tls tlsPlace) need {
 	if err != nil {
 		n.kernelSource = machine.KernelEstimate + ", because of: " + err.Error()
 	}
+	if tls != noTLS { // what handshakes leave of those who are back in ten seconds
+		n.Backlog = min(max(n.Backlog, conns-int64(handshakers())*int64(10*time.Second/machine.HandshakeTLS)), 65535)
+	}
 	switch tls {
 	case tlsInProcess:
 		n.userPerConn += machine.TLSUserBytes
 		n.userSource = machine.TLSSource
 	case tlsInKernel:
 		n.userPerConn += machine.KernelTLSUserBytes
-		n.userSource = machine.KernelTLSSource
+		n.userSource = machine.KernelTLSUserSource
 		n.kernelPerConn += machine.KernelTLSBytes
 		n.kernelSource += fmt.Sprintf("; %s of it for TLS, %s", grouped(machine.KernelTLSBytes), machine.KernelTLSSource)
 	}

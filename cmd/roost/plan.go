@@ -55,7 +55,7 @@ type plan struct {
 	PingInterval    float64  `json:"ping_interval_seconds"`
 	PingsPerSecond  float64  `json:"pings_per_second"`
 
-	HandshakeSeconds *float64 `json:"tls_handshakes_seconds"` // until all have come; null without TLS
+	HandshakeSeconds *float64 `json:"tls_handshakes_seconds"` // at least, until all have come; null without TLS
 
 	LoadTest  loadTest           `json:"load_test"`
 	Broadcast *broadcastEstimate `json:"broadcast"`

@@ -55,21 +55,28 @@ func TestTLSIsReckonedWith(t *testing.T) {
 	file := writeConfig(t, "listen: [':8000', 'tls::8443']", "max-conns: 1000")
 	for _, c := range []struct {
 		name string
-		able bool // the kernel does TLS
+		able int // ciphers that the kernel has, of three
 		args []string
 		tls  tlsPlace
 		more verdict // on the kernel's TLS
 		hint string
 	}{
-		{"no listener has it", true, []string{"--conns", "1000", "--listen", ":8000"}, noTLS, "", "roost doctor --conns 1000 says"},
-		{"this kernel has none", false, []string{"--conns", "1000", "--listen", ":8000,tls::8443"}, tlsInProcess, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
-		{"this kernel has it", true, []string{"--conns", "1000", "--listen", "tls:systemd"}, tlsInKernel, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
-		{"it is switched off", true, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "off"}, tlsInProcess, "", "--listen tls::8443 --ktls off says"},
-		{"it is required", true, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel, fine, "--ktls require says"},
-		{"it is required and missing", false, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel, tooSmall, "--ktls require says"},
-		{"the config file says so", false, []string{"--config", file}, tlsInProcess, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
+		{"no listener has it", 3, []string{"--conns", "1000", "--listen", ":8000"}, noTLS, "", "roost doctor --conns 1000 says"},
+		{"this kernel has none", 0, []string{"--conns", "1000", "--listen", ":8000,tls::8443"}, tlsInProcess, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
+		{"this kernel has it", 3, []string{"--conns", "1000", "--listen", "tls:systemd"}, tlsInKernel, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
+		{"it is switched off", 3, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "off"}, tlsInProcess, "", "--listen tls::8443 --ktls off says"},
+		{"it is required", 3, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel, fine, "--ktls require says"},
+		{"it is required and missing", 0, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel, tooSmall, "--ktls require says"},
+		{"a cipher is missing", 2, []string{"--conns", "1000", "--listen", "tls::8443"}, tlsInKernel, "note", "--listen tls::8443 says"},
+		{"a cipher is missing and required", 2, []string{"--conns", "1000", "--listen", "tls::8443", "--ktls", "require"}, tlsInKernel, tooSmall, "--ktls require says"},
+		{"the config file says so", 0, []string{"--config", file}, tlsInProcess, "note", "roost doctor --conns 1000 --listen tls::8443 says"},
 	} {
-		h := host{roomy().machine(), func() bool { return c.able }}
+		h := host{roomy().machine(), func() (suites []uint16, err error) {
+			if c.able < 3 {
+				err = errors.New("no such cipher")
+			}
+			return make([]uint16, c.able), err
+		}}
 		line, err := parse(append([]string{"plan", "--calibrate", "0"}, c.args...), io.Discard)
 		if err != nil {
 			t.Fatal(err)
@@ -119,6 +126,8 @@ func TestTLSIsReckonedWith(t *testing.T) {
 		}
 		if k := checks["kernel TLS"]; k.Verdict != c.more || (code == exitTooSmall) != (c.more == tooSmall) {
 			t.Errorf("%s: exit code %d, %+v, want %q", c.name, code, k, c.more)
+		} else if c.more != "" && strings.Contains(k.Why, "no such cipher") != (c.able < 3) {
+			t.Errorf("%s: the reason is %q", c.name, k.Why)
 		}
 	}
 	_, out, _ := planned(t, roomy(), "--conns", "10", "--listen", "tls::8443", "--calibrate", "1ms")

@@ -30,7 +30,7 @@ func (p *plan) writeText(w io.Writer) error {
 		row("pings", "none", "they are switched off")
 	}
 	if all := p.HandshakeSeconds; all != nil {
-		row("TLS handshakes", seconds(*all), fmt.Sprintf("until all have come, with full ones of %v each, %s, on %s of the processors", machine.HandshakeTLS, machine.HandshakeTLSSource, grouped(int64(handshakers()))))
+		row("TLS handshakes", seconds(*all), fmt.Sprintf("at least, until all have come, with full ones of %v each, %s, on %s of the processors", machine.HandshakeTLS, machine.HandshakeTLSSource, grouped(int64(handshakers()))))
 	}
 	if b := p.Broadcast; b != nil {
 		row("one broadcast", seconds(b.Seconds), b.about())

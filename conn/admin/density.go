@@ -252,7 +252,7 @@ func (d *density) write(w http.ResponseWriter) {
 	line(fmt.Sprintf("%.0f", d.Kernel.BytesPer), "in all", "")
 	line(fmt.Sprintf("%.0f", d.Kernel.FlightBytes), "on top during a broadcast", "")
 	if d.Kernel.TLSBytes > 0 {
-		line(fmt.Sprintf("%.0f", d.Kernel.TLSBytes), "on top for TLS, on average", "estimate, "+machine.KernelTLSSource)
+		line(fmt.Sprintf("%.0f", d.Kernel.TLSBytes), "on top for TLS, on average", machine.KernelTLSSource)
 	}
 	_ = table.Flush()
 	if t := &d.TLS; t.On {
