@@ -27,7 +27,7 @@ import (
 )
 
 // talk has two clients chat and one ask for a page, the second on the page's connection.
-func talk(t *testing.T, addr string) {
+func talk(t *testing.T, srv *server.Server, addr string) {
 	t.Helper()
 	a, b := conntest.Dial(t, addr, "/ws"), conntest.Connect(t, addr)
 	b.Raw([]byte("GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n"))
@@ -47,6 +47,9 @@ func talk(t *testing.T, addr string) {
 		t.Errorf("closed with %d", code)
 	}
 	_ = b.Close()
+	if err := srv.Hub().Drain(t.Context()); err != nil { // what was said is not for those who come next
+		t.Fatal(err)
+	}
 }
 
 var pages = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method, " ", r.URL.Path) })
@@ -60,8 +63,8 @@ func TestUnixSocket(t *testing.T) {
 	if a := srv.Addrs()[1]; a.Network() != "unix" || a.String() != path {
 		t.Errorf("listening on %s %s", a.Network(), a)
 	}
-	talk(t, "unix:"+path)
-	talk(t, addr)
+	talk(t, srv, "unix:"+path)
+	talk(t, srv, addr)
 	eventually(t, "the log says who has left, as far as it can be known", func() bool {
 		return strings.Contains(log.String(), "peer=unknown") && strings.Contains(log.String(), "peer=127.0.0.1:")
 	})
@@ -73,7 +76,7 @@ func TestUnixSocket(t *testing.T) {
 	if err := second.Start(); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a second server: %v, want EADDRINUSE", err)
 	}
-	talk(t, "unix:"+path)
+	talk(t, srv, "unix:"+path)
 	if err := srv.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
@@ -141,10 +144,7 @@ func TestInheritedSockets(t *testing.T) {
 		t.Errorf("listening on %v", srv.Addrs())
 	}
 	for _, addr := range addrs {
-		talk(t, addr)
-		if err := srv.Hub().Drain(t.Context()); err != nil { // what was said is not for the next
-			t.Fatal(err)
-		}
+		talk(t, srv, addr)
 	}
 	for _, f := range files {
 		if err := f.Close(); !errors.Is(err, os.ErrClosed) {
