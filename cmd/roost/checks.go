@@ -75,8 +75,11 @@ func (e *examination) add(c check, now, needed int64, err error) *check {
 	default:
 		c.Verdict = fine
 	}
-	if c.Verdict != tooSmall {
+	if now >= needed || c.Verdict != tooSmall && c.Verdict != note {
 		c.Do, c.Keep = nil, nil
+	}
+	if c.Verdict == note {
+		c.Needed = nil
 	}
 	e.checks = append(e.checks, c)
 	return &e.checks[len(e.checks)-1]
@@ -202,12 +205,13 @@ func (e *examination) kernelTLS() {
 	if e.TLS == noTLS || e.ktls == "off" {
 		return
 	}
-	c := check{Name: "kernel TLS", Why: "whether the kernel does TLS"}
+	c := check{
+		Name: "kernel TLS", Why: "whether the kernel does TLS",
+		Do: []string{"modprobe tls"}, Keep: []string{"echo tls >/etc/modules-load.d/roost.conf"},
+	}
 	if e.unable != nil {
 		c.Why += ": " + e.unable.Error()
 	}
-	do, keep := []string{"modprobe tls"}, []string{"echo tls >/etc/modules-load.d/roost.conf"}
-	c.Do, c.Keep = do, keep
 	if e.ktls == "auto" {
 		c.Verdict = note
 		if !e.able {
@@ -218,13 +222,7 @@ func (e *examination) kernelTLS() {
 	if e.able {
 		now = 1
 	}
-	added := e.add(c, now, 1, nil)
-	if e.ktls == "auto" {
-		added.Needed = nil
-		if !e.able {
-			added.Do, added.Keep = do, keep
-		}
-	}
+	e.add(c, now, 1, nil)
 }
 
 // migration decides what becomes of connections that wait for accept at a listener
@@ -235,15 +233,14 @@ func (e *examination) migration() {
 	if errors.Is(err, fs.ErrNotExist) {
 		return // older kernels reset them
 	}
-	c := check{Name: name, Why: "with --reuseport, 1 gives what an old server leaves unaccepted to the new one; with 0 some clients connect a second later"}
+	c := check{
+		Name: name, Why: "with --reuseport, 1 gives what an old server leaves unaccepted to the new one; with 0 some clients connect a second later",
+		Do: set(name, 1), Keep: keep(name, 1),
+	}
 	if err == nil {
 		c.Verdict = note
 	}
-	added := e.add(c, now, 1, err)
-	added.Needed = nil
-	if err == nil && now != 1 {
-		added.Do, added.Keep = set(name, 1), keep(name, 1)
-	}
+	e.add(c, now, 1, err).Needed = nil
 }
 
 // localPortRange bounds clients, not the server.

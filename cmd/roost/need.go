@@ -30,7 +30,7 @@ func (f *needFlags) faults() (errs []error) {
 		errs = append(errs, err)
 	}
 	for _, addr := range f.Listen {
-		if _, _, err := server.ParseAddress(addr); err != nil {
+		if _, err := server.ParseAddress(addr); err != nil {
 			errs = append(errs, fmt.Errorf("--listen: %w", err))
 		}
 	}
@@ -44,12 +44,7 @@ func (f *needFlags) faults() (errs []error) {
 const maxConns = 1 << 30
 
 // secure reports whether connections have TLS.
-func (f *needFlags) secure() bool {
-	return slices.ContainsFunc(f.Listen, func(addr string) bool {
-		_, secure, _ := server.ParseAddress(addr)
-		return secure
-	})
-}
+func (f *needFlags) secure() bool { return server.SpeaksTLS(f.Listen) }
 
 // host is the machine to reckon for.
 type host struct {

@@ -30,7 +30,7 @@ func inherited(log *slog.Logger, listen []string) []*os.File {
 	}
 	files := activation.Files(true)
 	wanted := slices.ContainsFunc(listen, func(addr string) bool {
-		addr, _, _ = server.ParseAddress(addr)
+		addr, _ = server.ParseAddress(addr)
 		return addr == "systemd" || strings.HasPrefix(addr, "systemd:")
 	})
 	if len(files) > 0 && !wanted {

@@ -192,13 +192,11 @@ func (l *Listener) tlsShares(st *server.Stats, byKernel bool) (inProcess, inKern
 		share := func(n int64) float64 { return min(1, max(0, float64(n)/ready)) } // they change meanwhile
 		return share(st.TLSOpen - st.TLSKernel), share(st.TLSKernel)
 	}
-	for _, addr := range l.config.Server.Settings().Listen {
-		switch _, secure, _ := server.ParseAddress(addr); {
-		case secure && byKernel:
-			return 0, 1
-		case secure:
-			return 1, 0
-		}
+	switch secure := server.SpeaksTLS(l.config.Server.Settings().Listen); {
+	case secure && byKernel:
+		return 0, 1
+	case secure:
+		return 1, 0
 	}
 	return 0, 0
 }

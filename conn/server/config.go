@@ -235,7 +235,7 @@ func (c Config) Validate() error {
 		bad("no listen address; give host:port, as in :8000")
 	}
 	for _, addr := range c.Listen {
-		if _, _, err := ParseAddress(addr); err != nil {
+		if _, err := ParseAddress(addr); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -32,12 +32,12 @@ func inheritedName(addr string) (name string, ok bool) {
 	return strings.CutPrefix(addr, inherited+":")
 }
 
-// ParseAddress reads an address of Config.Listen: rest is what is listened on, and secure
-// tells whether with TLS. The error says what an address looks like; whether something can
+// ParseAddress reads an address of Config.Listen: rest is what is listened on, with TLS
+// ([SpeaksTLS]) or without. The error says what an address looks like; whether something can
 // listen there shows in Start.
-func ParseAddress(addr string) (rest string, secure bool, err error) {
-	rest, secure = tlsAddress(addr)
-	return rest, secure, checkAddress(rest)
+func ParseAddress(addr string) (rest string, err error) {
+	rest, _ = tlsAddress(addr)
+	return rest, checkAddress(rest)
 }
 
 func checkAddress(addr string) error {

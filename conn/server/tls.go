@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,14 +51,15 @@ const (
 // tlsAddress takes the prefix of an address of Config.Listen off.
 func tlsAddress(addr string) (string, bool) { return strings.CutPrefix(addr, tlsPrefix) }
 
-// on reports whether any listener speaks TLS.
-func (c *Config) tlsOn() bool {
-	for _, addr := range c.Listen {
-		if _, ok := tlsAddress(addr); ok {
-			return true
-		}
-	}
-	return false
+// tlsOn reports whether any listener speaks TLS.
+func (c *Config) tlsOn() bool { return SpeaksTLS(c.Listen) }
+
+// SpeaksTLS reports whether one of these addresses, as in Config.Listen, is one with TLS.
+func SpeaksTLS(listen []string) bool {
+	return slices.ContainsFunc(listen, func(addr string) bool {
+		_, secure := tlsAddress(addr)
+		return secure
+	})
 }
 
 func (c *Config) validateTLS() error {
